@@ -1,0 +1,304 @@
+"""The OMEMO engine of one device, sans-I/O: parsed values go in, values to send come out.
+
+Rules:
+- Every change of state of a call is in the store before the call returns what may leave the device.
+- Nothing of a received message is kept before its tag is right.
+- *No session* asks for a new one (O-121); *bad tag* never does (O-147).
+- Data goes to pinned devices on the account's device list only (O-084, O-140); empty messages may go to any (O-143).
+- An identity that is not pinned never takes the place of a pinned one.
+
+What is missing before a message can be sealed is told by `needs`; the caller fetches it and hands it to
+`on_devices`, `on_bundle` or `on_no_bundle`. Pings that are due come from `next_ping`.
+"""
+
+import struct
+
+from motemo import overlay
+from motemo.errors import MotemoError, RemoteError, StateError
+from motemo.omemo import dialects, envelope, ratchet, records, trust
+from motemo.omemo.elements import Encrypted
+from motemo.omemo.keys import Keys
+from motemo.omemo.records import device_key, split_device_key
+
+_EXCHANGE = "motemo.omemo.exchange"
+
+
+class Opened:
+    """A message that was decrypted.
+
+    jid, device: the sender. trusted: whether the device is pinned (O-142). envelope: the parsed envelope, None for an
+    empty message.
+    """
+
+    def __init__(self, jid, device, trusted, content):
+        self.jid = jid
+        self.device = device
+        self.trusted = trusted
+        self.envelope = content
+
+
+class Engine:
+    """The sessions, keys and trust of the device whose state is in `store` (the journal's interface).
+
+    Raises StateError "not-provisioned" when the store has no identity. `counters` counts what went wrong by reason.
+    """
+
+    def __init__(self, store, profile):
+        self.store = store
+        self.profile = profile
+        self.keys = Keys(store)
+        self.counters = {}
+        self._cache = {}  # device key: Session; it may be ahead of the store by less than a lease
+        self._order = []  # device keys in the cache, the one used last at the end
+        self.unusable = {}  # device key: reason why its bundle is of no use
+        self.rebuild = []  # device keys to build a session with, in order to tell them (O-121)
+        self._pings = []
+        for key in store.keys(records.SESSION):
+            if ratchet.restore(store.get(records.SESSION, key)).is_set(ratchet.PING):
+                self._pings.append(key)
+
+    # Device lists and bundles
+
+    def on_devices(self, jid, devices):
+        """Takes the newest device list of an account (O-052); an empty one when it has none."""
+        devices = sorted(set(devices))
+        payload = struct.pack("<" + "I" * len(devices), *devices)
+        if payload != self.store.get(records.DEVICES, jid.encode()):
+            self.store.commit([(records.DEVICES, jid.encode(), payload)])
+        for key in list(self.unusable):
+            if split_device_key(key)[0] == jid:
+                del self.unusable[key]
+
+    def devices(self, jid):
+        """The device ids on the newest list of an account; None when the list is not known."""
+        payload = self.store.get(records.DEVICES, jid.encode())
+        return None if payload is None else list(struct.unpack("<" + "I" * (len(payload) // 4), payload))
+
+    def needs(self, jids):
+        """What has to be fetched before `seal` can reach these accounts: ("devices", jid) or ("bundle", jid, device).
+
+        With no accounts: what is needed to answer devices without a session (O-121).
+        """
+        wanted = []
+        for jid in jids:
+            devices = self.devices(jid)
+            if devices is None:
+                wanted.append(("devices", jid))
+            else:
+                for device in devices:
+                    key = device_key(jid, device)
+                    if self._is_other(jid, device) and key not in self.unusable and not self.is_trusted(key):
+                        wanted.append(("bundle", jid, device))
+        for key in self.rebuild:
+            need = ("bundle",) + split_device_key(key)
+            if need not in wanted:
+                wanted.append(need)
+        return wanted
+
+    def on_bundle(self, jid, device, bundle):
+        """Starts a session from a fetched bundle, when it is pinned or an answer is due (O-118, O-121).
+
+        Raises RemoteError "bad-signature" or "no-prekey"; the device then counts as unusable until its list changes.
+        """
+        try:
+            overlay.call(_EXCHANGE, "on_bundle", self, jid, device, bundle)
+        except MotemoError as error:
+            self._count(error)
+            raise
+
+    def on_no_bundle(self, jid, device):
+        """Notes that a listed device has no usable bundle (P-09)."""
+        key = device_key(jid, device)
+        self.unusable[key] = "not-found"
+        if key in self.rebuild:
+            self.rebuild.remove(key)
+
+    # Messages
+
+    def seal(self, jids, body, records_json=None, to=None, stamp=None):
+        """An `Encrypted` for the pinned and listed devices of these accounts.
+
+        body: the human line. records_json: JSON text. to: the room, in a group chat. stamp: XEP-0082 time.
+        Raises StateError "no-devices" when there is no session with any.
+        """
+        targets = []
+        for jid in jids:
+            for device in self.devices(jid) or ():
+                if self._is_other(jid, device) and self.is_trusted(device_key(jid, device)):
+                    targets.append((jid, device))
+        if not targets:
+            raise StateError("no-devices")
+        if len(targets) > self.profile.devices:
+            self.count("too-large")
+            targets = targets[: self.profile.devices]
+        content = envelope.build(self.keys.jid, body, records_json, to=to, stamp=stamp, extra=self.profile.padding)
+        secret, payload = dialects.OMEMO2.encrypt_payload(content)
+        return self._encrypt(targets, secret, payload)
+
+    def next_ping(self):
+        """(bare JID, `Encrypted`) of the next empty message that is due, or None (O-087, O-120, O-121, O-127)."""
+        while self._pings:
+            key = self._pings.pop(0)
+            session = self.session(key)
+            if session is not None and session.is_set(ratchet.PING):
+                jid, device = split_device_key(key)
+                return jid, self._encrypt([(jid, device)], session.dialect.empty, None)
+        return None
+
+    def open(self, sender, encrypted, stamp=None):
+        """Decrypts a message from account `sender` (a bare JID that the server vouches for) into an `Opened`.
+
+        stamp: when the stanza was sent, if known. Raises RemoteError: "not-for-us" (O-091), "no-session", "bad-tag",
+        "duplicate" (O-122), and others; each one is counted.
+        """
+        try:
+            return self._open(sender, encrypted, stamp)
+        except MotemoError as error:
+            self._count(error)
+            raise
+
+    def _open(self, sender, encrypted, stamp):
+        kex, data = self._own_key(encrypted)
+        if sender == self.keys.jid and encrypted.sid == self.keys.device:
+            raise RemoteError("duplicate", "our own message")
+        key = device_key(sender, encrypted.sid)
+        session = self.session(key)
+        skipped = self._skipped(self.store.get(records.SKIPPED, key))
+        changes = []
+        if kex:
+            dialect = dialects.by_number(encrypted.dialect)
+            prekey_id, signed_prekey_id, identity_key, ephemeral, data = dialect.decode_exchange(data)
+            if session is None or session.ephemeral != ephemeral or session.their_identity != identity_key:
+                session = overlay.call(
+                    _EXCHANGE, "respond", dialect, self.keys, prekey_id, signed_prekey_id, identity_key, ephemeral
+                )
+                skipped = self._skipped(None)
+                changes.append((records.SKIPPED, key, None))
+                changes.append((records.PREKEY, records.id_key(prekey_id), None))
+        elif session is None:
+            self._want_answer(sender, key)
+            raise RemoteError("no-session")
+        else:
+            dialect = session.dialect
+
+        plaintext = session.decrypt(data, self.keys.identity_key, skipped, self.profile.max_skip)
+        pinned = trust.is_pinned(self.store, sender, session.fingerprint)
+        if changes:
+            changes += overlay.call(_EXCHANGE, "admit", self, key, session, pinned)
+            changes += self.keys.replacement()
+            session.flags |= ratchet.PING
+        if skipped.changed:
+            changes.append((records.SKIPPED, key, skipped.record() or None))
+        self.keep(key, session, changes)
+        if encrypted.payload is None:
+            return Opened(sender, encrypted.sid, pinned, None)
+        content = dialect.decrypt_payload(plaintext, encrypted.payload)
+        if len(content) > self.profile.body:
+            raise RemoteError("too-large", "content")
+        content = overlay.call("motemo.omemo.envelope_reader", "read", content, sender, None, False, stamp)
+        return Opened(sender, encrypted.sid, pinned, content)
+
+    def flush(self):
+        """Stores the exact state of every session, for an orderly end (design section 6)."""
+        changes = []
+        for key, session in self._cache.items():
+            if session.is_leased():
+                changes.append((records.SESSION, key, session.exact_state()))
+        if changes:
+            self.store.commit(changes)
+
+    def count(self, reason):
+        """Counts something that went wrong."""
+        self.counters[reason] = self.counters.get(reason, 0) + 1
+
+    # Inside
+
+    def _own_key(self, encrypted):
+        for jid, rid, kex, data in encrypted.keys:
+            if rid == self.keys.device and jid == self.keys.jid:
+                return kex, data
+        raise RemoteError("not-for-us")
+
+    def _skipped(self, record):
+        return overlay.call("motemo.omemo.skipped", "Skipped", record, self.profile.skipped)
+
+    def _want_answer(self, jid, key):
+        """Asks for a session with a device that has lost its own, if its account has pins (O-121)."""
+        if key in self.rebuild or key in self.unusable or len(self.rebuild) >= self.profile.devices:
+            return
+        if trust.pins(self.store, jid):
+            self.rebuild.append(key)
+
+    def _is_other(self, jid, device):
+        return device != self.keys.device or jid != self.keys.jid
+
+    def fingerprint(self, key):
+        session = self._cache.get(key)
+        if session is not None:
+            return session.fingerprint
+        record = self.store.get(records.SESSION, key)
+        return None if record is None else ratchet.restore(record).fingerprint
+
+    def is_trusted(self, key):
+        return trust.is_pinned(self.store, split_device_key(key)[0], self.fingerprint(key))
+
+    def session(self, key):
+        session = self._cache.get(key)
+        if session is None:
+            record = self.store.get(records.SESSION, key)
+            if record is None:
+                return None
+            session = self._cache[key] = ratchet.restore(record)
+        else:
+            self._order.remove(key)
+        self._order.append(key)
+        return session
+
+    def forget(self, key):
+        if self._cache.pop(key, None) is not None:
+            self._order.remove(key)
+
+    def keep(self, key, session, changes):
+        """Commits the changes of a call that ends with this state of a session."""
+        changes.append((records.SESSION, key, session.stored_state()))
+        self.forget(key)
+        self.store.commit(changes)
+        self._cache[key] = session
+        self._order.append(key)
+        if session.is_set(ratchet.PING) and key not in self._pings:
+            self._pings.append(key)
+        self._trim()
+
+    def _trim(self):
+        """Writes the exact state of sessions that leave the cache, so that no key is skipped."""
+        while len(self._order) > self.profile.cached:
+            key = self._order[0]
+            session = self._cache[key]
+            if session.is_leased():
+                self.store.commit([(records.SESSION, key, session.exact_state())])
+            self.forget(key)
+
+    def _encrypt(self, targets, secret, payload):
+        keys = []
+        changes = []
+        for jid, device in targets:
+            key = device_key(jid, device)
+            session = self.session(key)
+            due = session.is_set(ratchet.PING)
+            if session.lease(self.profile.lease) or due:
+                changes.append(key)
+            kex, data = session.encrypt(secret, self.keys.identity_key)
+            keys.append((jid, device, kex, data))
+        if changes:
+            try:
+                self.store.commit([(records.SESSION, key, self._cache[key].stored_state()) for key in changes])
+            except MotemoError:
+                # The leases were not stored: go on from what is in the store.
+                for jid, device in targets:
+                    self.forget(device_key(jid, device))
+                raise
+        self._trim()
+        return Encrypted(dialects.OMEMO2.number, self.keys.device, keys, payload)
+
+    def _count(self, error):
+        self.count(error.reason)

@@ -1,0 +1,254 @@
+"""The Double Ratchet of XEP-0384, section "Double Ratchet": one session with one device.
+
+Rules, names as in the Double Ratchet paper:
+- A received message is tried in scratch space: `Session.decrypt` changes nothing before the tag is right.
+- The sending half of a DH ratchet step follows at once on the receiving half.
+- The state that is stored stands up to a lease ahead in the sending chain, so that a power cut skips keys and never
+  uses one twice. `stored_state` is what goes to flash, `exact_state` is for an orderly end.
+- Skipped message keys are kept apart (`motemo.omemo.skipped`): few messages need them.
+"""
+
+import struct
+
+from motemo.crypto.cipher import cbc_decrypt, cbc_encrypt
+from motemo.crypto.curve import x25519, x25519_public
+from motemo.crypto.kdf import equal, hkdf_sha256, hmac_sha256
+from motemo.crypto.random import random_bytes
+from motemo.errors import LocalError, RemoteError, StateError
+from motemo.omemo import dialects
+
+INITIATOR = 1  # we sent the key exchange
+CONFIRMED = 2  # the other side has shown that the session stands (O-034)
+PING = 4  # an empty message is due
+HEARTBEAT = 8  # the ping at counter 53 was asked for in this receiving chain (O-127)
+RECEIVING = 16  # there is a receiving chain
+DROPPED = 32  # skipped keys were dropped, so an old counter need not be a duplicate (O-023)
+
+_HEARTBEAT_COUNTER = 53
+_VERSION = 1
+# version, dialect, flags; nine keys; eight counters; prefixes of the former ratchet keys, newest first
+_LAYOUT = "<BBH32s32s32s32s32s32s32s32s32sIIIIIIII64s"
+_PREFIX = 8
+_NO_KEY = bytes(32)
+
+
+class Session:
+    """One Double Ratchet session.
+
+    their_identity: Ed25519 form as it came. fingerprint: the same in Curve25519 form. ephemeral: the X3DH ephemeral
+    public key (O-020, O-035). rk, dhs, dhs_public, dhr, cks, ckr, ns, nr, pn: as in the paper. unanswered: messages
+    sent since the last one that came. received: messages that came. age: order of creation.
+    """
+
+    def __init__(self, dialect, their_identity, fingerprint, ephemeral):
+        self.dialect = dialect
+        self.their_identity = their_identity
+        self.fingerprint = fingerprint
+        self.ephemeral = ephemeral
+        self.flags = 0
+        self.rk = self.dhs = self.dhs_public = self.dhr = self.cks = self.ckr = _NO_KEY
+        self.ns = self.nr = self.pn = 0
+        self.prekey_id = self.signed_prekey_id = 0
+        self.unanswered = self.received = self.age = 0
+        self._past = bytes(64)
+        self._lease_ns = 0
+        self._lease_cks = _NO_KEY
+
+    def start_sending(self, secret, their_ratchet_key):
+        """Begins the side that sent the key exchange: `secret` of X3DH, the signed prekey as their ratchet key."""
+        self.rk = secret
+        self.dhr = their_ratchet_key
+        self.flags = INITIATOR
+        self._sending_step()
+
+    def is_set(self, flag) -> bool:
+        """Whether one of this module's flags is set."""
+        return bool(self.flags & flag)
+
+    def stored_state(self) -> bytes:
+        """The record for the store: the sending chain at the end of its lease."""
+        return struct.pack(
+            _LAYOUT,
+            _VERSION,
+            self.dialect.number,
+            self.flags,
+            self.their_identity,
+            self.fingerprint,
+            self.ephemeral,
+            self.rk,
+            self.dhs,
+            self.dhs_public,
+            self.dhr,
+            self._lease_cks,
+            self.ckr,
+            self._lease_ns,
+            self.nr,
+            self.pn,
+            self.prekey_id,
+            self.signed_prekey_id,
+            self.unanswered,
+            self.received,
+            self.age,
+            self._past,
+        )
+
+    def exact_state(self) -> bytes:
+        """The record with the sending chain where it is; the next message needs a new lease."""
+        self._lease_ns = self.ns
+        self._lease_cks = self.cks
+        return self.stored_state()
+
+    def is_leased(self) -> bool:
+        """Whether the stored sending chain stands ahead of this one."""
+        return self._lease_ns != self.ns
+
+    def lease(self, length) -> bool:
+        """Makes room for a message; True when `stored_state` must be stored before it leaves."""
+        if self.ns < self._lease_ns:
+            return False
+        chain = self.cks
+        for _ in range(length):
+            chain = hmac_sha256(chain, b"\x02")
+        self._lease_ns = self.ns + length
+        self._lease_cks = chain
+        return True
+
+    def encrypt(self, plaintext, identity_key):
+        """(kex, data) for the device: a framed ratchet message, or a key exchange until the first answer (O-034).
+
+        identity_key: our Ed25519 public key. Raises LocalError when no lease was taken.
+        """
+        if self.ns >= self._lease_ns:
+            raise LocalError("unknown", "no lease")
+        dialect = self.dialect
+        cipher_key, mac_key, iv = dialects.message_keys(dialect, hmac_sha256(self.cks, b"\x01"))
+        message = dialect.encode_header(self.ns, self.pn, self.dhs_public, cbc_encrypt(cipher_key, iv, plaintext))
+        data = dialect.seal(message, self._tag(mac_key, message, identity_key, True))
+        self.cks = hmac_sha256(self.cks, b"\x02")
+        self.ns += 1
+        self.unanswered += 1
+        self.flags &= ~PING
+        if self.flags & (INITIATOR | CONFIRMED) != INITIATOR:
+            return False, data
+        return True, dialect.encode_exchange(self.prekey_id, self.signed_prekey_id, identity_key, self.ephemeral, data)
+
+    def decrypt(self, data, identity_key, skipped, max_skip):
+        """The plaintext of a framed ratchet message; changes this session and `skipped` only when its tag is right.
+
+        Raises RemoteError "format", "weak-key", "bad-tag", "duplicate" (O-122), "key-gone" or "skip-limit" (O-022).
+        """
+        message, tag = self.dialect.unseal(data)
+        n, pn, dh, ciphertext = self.dialect.decode_header(message)
+        key = skipped.find(dh, n)
+        if key is not None:
+            plaintext = self._open(key, message, tag, ciphertext, identity_key)
+            skipped.remove(dh, n)
+            self._received(n)
+            return plaintext
+
+        rk, chain, start = self.rk, self.ckr, self.nr
+        new_step = not self.flags & RECEIVING or dh != self.dhr
+        former = b""
+        former_end = start
+        if new_step:
+            if self._is_past(dh):
+                raise self._seen()
+            if self.flags & RECEIVING and pn > start:
+                former_end = pn
+            start = 0
+        elif n < start:
+            raise self._seen()
+        if n - start + former_end - self.nr > max_skip:
+            raise RemoteError("skip-limit")
+        if new_step:
+            former = _skip(chain, self.nr, former_end, skipped.limit)[1]
+            rk, chain = _root_step(self.dialect, rk, self.dhs, dh)
+        chain, keys = _skip(chain, start, n, skipped.limit)
+        plaintext = self._open(hmac_sha256(chain, b"\x01"), message, tag, ciphertext, identity_key)
+
+        # The tag is right: from here on the state changes.
+        whole = skipped.add(self.dhr, former_end, former, former_end - self.nr)
+        whole = skipped.add(dh, n, keys, n - start) and whole
+        self.ckr = hmac_sha256(chain, b"\x02")
+        self.nr = n + 1
+        if new_step:
+            if self.flags & RECEIVING:
+                self._past = (self.dhr[:_PREFIX] + self._past)[:64]
+            self.rk = rk
+            self.dhr = dh
+            self.flags = self.flags & ~HEARTBEAT | RECEIVING
+            self._sending_step()
+            skipped.retire(self._is_current)
+        if not whole:
+            self.flags |= DROPPED
+        self._received(n)
+        return plaintext
+
+    def _received(self, n):
+        self.flags |= CONFIRMED
+        self.unanswered = 0
+        self.received += 1
+        if n >= _HEARTBEAT_COUNTER and not self.flags & HEARTBEAT:
+            self.flags |= HEARTBEAT | PING
+
+    def _seen(self):
+        return RemoteError("key-gone" if self.flags & DROPPED else "duplicate")
+
+    def _is_past(self, dh):
+        for at in range(0, 64, _PREFIX):
+            if self._past[at : at + _PREFIX] == dh[:_PREFIX]:
+                return True
+        return False
+
+    def _is_current(self, dh):
+        return dh == self.dhr or self._is_past(dh)
+
+    def _sending_step(self):
+        self.pn = self.ns
+        self.dhs = random_bytes(32)
+        self.dhs_public = x25519_public(self.dhs)
+        self.rk, self.cks = _root_step(self.dialect, self.rk, self.dhs, self.dhr)
+        self.ns = self._lease_ns = 0
+        self._lease_cks = self.cks
+
+    def _tag(self, mac_key, message, identity_key, sending):
+        data = self.dialect.associated_data(self.flags & INITIATOR, identity_key, self.their_identity, sending)
+        return hmac_sha256(mac_key, data, message)[: self.dialect.tag_length]
+
+    def _open(self, message_key, message, tag, ciphertext, identity_key):
+        cipher_key, mac_key, iv = dialects.message_keys(self.dialect, message_key)
+        if not equal(self._tag(mac_key, message, identity_key, False), tag):
+            raise RemoteError("bad-tag")
+        return cbc_decrypt(cipher_key, iv, ciphertext)
+
+
+def restore(record) -> Session:
+    """The session of a stored record; raises StateError "corrupt"."""
+    if len(record) != struct.calcsize(_LAYOUT) or record[0] != _VERSION:
+        raise StateError("corrupt", "session record")
+    fields = struct.unpack(_LAYOUT, record)
+    session = Session(dialects.by_number(fields[1]), fields[3], fields[4], fields[5])
+    session.flags = fields[2]
+    session.rk, session.dhs, session.dhs_public, session.dhr, session.cks, session.ckr = fields[6:12]
+    session.ns, session.nr, session.pn = fields[12:15]
+    session.prekey_id, session.signed_prekey_id = fields[15:17]
+    session.unanswered, session.received, session.age, session._past = fields[17:21]
+    session._lease_ns = session.ns
+    session._lease_cks = session.cks
+    return session
+
+
+def _root_step(dialect, rk, private, public):
+    """(root key, chain key) after one step of the root chain (O-028)."""
+    material = hkdf_sha256(x25519(private, public), rk, dialect.root_info, 64)
+    return material[:32], material[32:]
+
+
+def _skip(chain, start, end, keep):
+    """(chain key at `end`, the last `keep` message keys from `start` on), O-029."""
+    keys = bytearray()
+    for n in range(start, end):
+        if end - n <= keep:
+            keys.extend(hmac_sha256(chain, b"\x01"))
+        chain = hmac_sha256(chain, b"\x02")
+    return chain, keys

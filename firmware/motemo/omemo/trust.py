@@ -1,0 +1,31 @@
+"""Pinned trust: owners are bare JIDs with the fingerprints of their devices (design section 5, O-140).
+
+A fingerprint is an identity key in Curve25519 form (O-145), 32 bytes; in text 64 lower-case hex digits.
+"""
+
+from motemo.errors import LocalError
+from motemo.omemo import records
+
+
+def pins(store, jid):
+    """The pinned fingerprints of an account."""
+    record = store.get(records.PIN, jid.encode()) or b""
+    return [record[at : at + 32] for at in range(0, len(record), 32)]
+
+
+def owners(store):
+    """The accounts that have pins."""
+    return sorted(key.decode() for key in store.keys(records.PIN))
+
+
+def pin(store, jid, fingerprints):
+    """Replaces the pins of an account; an empty list removes the account."""
+    for fingerprint in fingerprints:
+        if len(fingerprint) != 32:
+            raise LocalError("length", "fingerprint")
+    store.commit([(records.PIN, jid.encode(), b"".join(fingerprints) or None)])
+
+
+def is_pinned(store, jid, fingerprint) -> bool:
+    """Whether that identity key, in Curve25519 form, is one of the account's pins."""
+    return fingerprint in pins(store, jid)
