@@ -1,0 +1,34 @@
+"""What the agent fetches and publishes through the gateway. Seldom needed, so apart from `motemo.linked`."""
+
+from motemo.omemo.elements import Bundle
+
+
+async def fetch_devices(linked, jid):
+    """The device ids of an account; empty when it has none."""
+    return (await linked.request({"type": "fetch-devices", "jid": jid}))["devices"]
+
+
+async def fetch_bundle(linked, jid, device):
+    """A device's `Bundle` with one prekey; raises RemoteError "not-found"."""
+    answer = await linked.request({"type": "fetch-bundle", "jid": jid, "rid": device})
+    prekeys = [(answer["pk_id"], answer["pk"])]
+    return Bundle(answer["ik"], answer["spk_id"], answer["spk"], answer["spks"], prekeys)
+
+
+async def publish_bundle(linked, bundle):
+    """Publishes our bundle; returns when the server has it."""
+    await linked.request(
+        {
+            "type": "publish-bundle",
+            "ik": bundle.identity_key,
+            "spk_id": bundle.signed_prekey_id,
+            "spk": bundle.signed_prekey,
+            "spks": bundle.signature,
+            "prekeys": bundle.prekeys,
+        }
+    )
+
+
+async def publish_devices(linked, device):
+    """Puts our id into the account's list; returns when it is there."""
+    await linked.request({"type": "publish-devices", "device": device})

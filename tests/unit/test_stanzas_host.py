@@ -1,0 +1,253 @@
+"""OMEMO's XML: our parser and writer against python-omemo's, and against rubbish."""
+
+import os
+import xml.etree.ElementTree as ET
+
+import pytest
+import twomemo.etree
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from motemo.errors import LocalError, RemoteError
+from motemo.omemo.elements import OMEMO2, Bundle, Encrypted
+from motemo_host.stanzas import (
+    Device,
+    bundle_from_xml,
+    bundle_to_xml,
+    devices_from_xml,
+    devices_to_xml,
+    encrypted_from_xml,
+    encrypted_to_xml,
+    find_encrypted,
+    message_elements,
+)
+from tests.covers import covers
+from tests.raises import raises
+
+NS = "urn:xmpp:omemo:2"
+KEY = "A" * 43 + "="  # 32 bytes
+SIGNATURE = "A" * 86 + "=="  # 64 bytes
+
+
+def parsed(function, text):
+    return function(ET.fromstring(text))
+
+
+def message(keys="<keys jid='a@b'><key rid='5'>AAAA</key></keys>", sid="7", rest=""):
+    return f"<encrypted xmlns='{NS}'><header sid='{sid}'>{keys}</header>{rest}</encrypted>"
+
+
+def bundle(spk=f"<spk id='1'>{KEY}</spk>", prekeys=f"<pk id='9'>{KEY}</pk>", ik=KEY, rest=""):
+    return f"<bundle xmlns='{NS}'>{spk}<spks>{SIGNATURE}</spks><ik>{ik}</ik><prekeys>{prekeys}</prekeys>{rest}</bundle>"
+
+
+# --- against python-omemo's own reader and writer
+
+
+@covers("O-062", "O-013")
+def test_python_omemo_reads_our_bundle_and_we_read_its():
+    ours = Bundle(os.urandom(32), 3, os.urandom(32), os.urandom(64), [(i, os.urandom(32)) for i in range(1, 101)])
+    theirs = twomemo.etree.parse_bundle(bundle_to_xml(ours), "a@b", 5)
+    assert theirs.bundle.identity_key == ours.identity_key
+    assert theirs.bundle.signed_pre_key == ours.signed_prekey
+    assert theirs.bundle.signed_pre_key_sig == ours.signature
+    assert len(theirs.bundle.pre_keys) == 100
+    back = bundle_from_xml(twomemo.etree.serialize_bundle(theirs))
+    assert {**vars(back), "prekeys": set(back.prekeys)} == {**vars(ours), "prekeys": set(ours.prekeys)}
+
+
+@covers("O-085", "O-086")
+def test_python_omemo_reads_our_message():
+    # The inner bytes must be protobuf for it: mac=1, message=2 with counters, a key and ciphertext.
+    inner = bytes.fromhex("0801") + bytes.fromhex("1000") + b"\x1a\x20" + os.urandom(32) + b"\x22\x10" + os.urandom(16)
+    ratchet = b"\x0a\x10" + os.urandom(16) + b"\x12" + bytes([len(inner)]) + inner
+    ours = Encrypted(
+        OMEMO2, 77, [("a@b", 5, False, ratchet), ("a@b", 6, False, ratchet), ("c@d", 5, False, ratchet)], b"p" * 64
+    )
+    theirs = twomemo.etree.parse_message(encrypted_to_xml(ours), "x@y")
+    assert (theirs.bare_jid, theirs.device_id) == ("x@y", 77)
+    assert {(key.bare_jid, key.device_id) for key, _ in theirs.keys} == {("a@b", 5), ("a@b", 6), ("c@d", 5)}
+    assert theirs.content.ciphertext == ours.payload
+    back = encrypted_from_xml(twomemo.etree.serialize_message(theirs))
+    assert set(back.keys) == set(ours.keys)
+    assert (back.sid, back.payload, back.iv) == (77, ours.payload, None)
+
+
+@covers("O-055", "O-057")
+def test_python_omemo_reads_our_device_list_and_we_read_its():
+    ours = [Device(1), Device(2**31 - 1, 'Sensor <1> & "co"', b"s" * 64)]
+    theirs = twomemo.etree.parse_device_list(devices_to_xml(ours))
+    assert theirs[1] is None
+    assert (theirs[2**31 - 1].label, theirs[2**31 - 1].signature) == ours[1][1:]
+    assert sorted(devices_from_xml(twomemo.etree.serialize_device_list(theirs))) == ours
+
+
+# --- what a message stanza carries
+
+
+@covers("S-08", "S-09", "S-10", "M-03", "M-04", "M-06")
+def test_a_message_has_announcement_and_hint_and_no_body():
+    elements = message_elements(Encrypted(OMEMO2, 7, [("a@b", 5, True, b"data")], b"payload"))
+    assert [e.tag for e in elements] == [f"{{{NS}}}encrypted", "{urn:xmpp:eme:0}encryption", "{urn:xmpp:hints}store"]
+    assert elements[1].attrib == {"namespace": NS}
+
+
+@covers("O-085", "O-087")
+def test_kex_is_written_for_key_exchanges_only_and_an_empty_message_has_no_payload():
+    element = encrypted_to_xml(Encrypted(OMEMO2, 7, [("a@b", 5, True, b"x"), ("a@b", 6, False, b"y")]))
+    assert [key.get("kex") for key in element.iter(f"{{{NS}}}key")] == ["true", None]
+    assert len(element.findall(f"{{{NS}}}header/{{{NS}}}keys")) == 1
+    assert element.find(f"{{{NS}}}payload") is None
+    assert encrypted_from_xml(element).payload is None
+
+
+# --- strictness
+
+
+@covers("O-085")
+@pytest.mark.parametrize("word, kex", [("true", True), ("1", True), (" true\n", True), ("false", False), ("0", False)])
+def test_kex_is_an_xml_boolean(word, kex):
+    read = parsed(encrypted_from_xml, message(f"<keys jid='a@b'><key rid='5' kex='{word}'>AAAA</key></keys>"))
+    assert read.keys == [("a@b", 5, kex, b"\0\0\0")]
+
+
+@covers("O-050")
+@pytest.mark.parametrize("sid", ["0", "-1", "+1", "2147483648", "1_0", "1.0", "", " ", "0x1", "٥", "9" * 5000])
+def test_an_id_is_1_to_2_31_less_1(sid):
+    raises(RemoteError, "format", parsed, encrypted_from_xml, message(sid=sid))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"<encrypted xmlns='{NS}'/>",
+        f"<encrypted xmlns='{NS}'><header/></encrypted>",
+        f"<encrypted xmlns='{NS}'><header sid='7'/><header sid='7'/></encrypted>",
+        "<encrypted xmlns='urn:xmpp:omemo:1'><header sid='7'/></encrypted>",
+        message("<keys><key rid='5'>AAAA</key></keys>"),
+        message("<keys jid='a@b/resource'><key rid='5'>AAAA</key></keys>"),
+        message("<keys jid='@'><key rid='5'>AAAA</key></keys>"),
+        message("<keys jid='a@b'><key>AAAA</key></keys>"),
+        message("<keys jid='a@b'><key rid='5'/></keys>"),
+        message("<keys jid='a@b'><key rid='5' kex='yes'>AAAA</key></keys>"),
+        message("<keys jid='a@b'><key rid='5'>AAA</key></keys>"),
+        message("<keys jid='a@b'><key rid='5'>AAAA====</key></keys>"),
+        message("<keys jid='a@b'><key rid='5'>AA-_</key></keys>"),
+        message("<keys jid='a@b'><key rid='5'>AAAB=</key></keys>"),
+        message("<keys jid='a@b'><key rid='5'>AB==</key></keys>"),  # bits that are not zero behind the end
+        message("<keys jid='a@b'><key rid='5'>AA<x/>AA</key></keys>"),
+        message("<keys jid='a@b'><key rid='5'>AAAA</key><key rid='5'>AAAA</key></keys>"),
+        message("<keys jid='a@b'><key rid='5'>AAAA</key></keys><keys jid='A@b'><key rid='5'>AAAA</key></keys>"),
+        message(rest="<payload>AAAA</payload><payload>AAAA</payload>"),
+        message(rest="<payload/>"),
+    ],
+)
+def test_a_message_that_breaks_the_format_is_refused(text):
+    raises(RemoteError, "format", parsed, encrypted_from_xml, text)
+
+
+def test_what_is_too_large_is_refused():
+    many = "".join(f"<key rid='{i}'>AAAA</key>" for i in range(1, 258))
+    raises(RemoteError, "too-large", parsed, encrypted_from_xml, message(f"<keys jid='a@b'>{many}</keys>"))
+    many = "".join(f"<keys jid='a{i}@b'><key rid='1'>AAAA</key></keys>" for i in range(129))
+    raises(RemoteError, "too-large", parsed, encrypted_from_xml, message(many))
+    long = f"<keys jid='a@b'><key rid='5'>{'A' * 1400}</key></keys>"
+    raises(RemoteError, "too-large", parsed, encrypted_from_xml, message(long))
+    raises(RemoteError, "too-large", parsed, encrypted_from_xml, message(rest=f"<payload>{'A' * 200_000}</payload>"))
+    many = "".join(f"<pk id='{i}'>{KEY}</pk>" for i in range(1, 1002))
+    raises(RemoteError, "too-large", parsed, bundle_from_xml, bundle(prekeys=many))
+    many = "".join(f"<device id='{i}'/>" for i in range(1, 258))
+    raises(RemoteError, "too-large", parsed, devices_from_xml, f"<devices xmlns='{NS}'>{many}</devices>")
+
+
+@covers("O-069")
+@pytest.mark.parametrize(
+    "text",
+    [
+        bundle(spk=""),
+        bundle(spk=f"<spk id='0'>{KEY}</spk>"),
+        bundle(spk=f"<spk>{KEY}</spk>"),
+        bundle(ik="AAAA"),
+        bundle(ik="A" * 47 + "="),
+        bundle(prekeys=f"<pk id='0'>{KEY}</pk>"),
+        bundle(prekeys=f"<pk id='4'>{KEY}</pk><pk id='4'>{KEY}</pk>"),
+        bundle(prekeys="<pk id='4'>AAAA</pk>"),
+        bundle(rest=f"<ik>{KEY}</ik>"),
+        f"<bundle xmlns='{NS}'/>",
+        f"<devices xmlns='{NS}'/>",
+    ],
+)
+def test_a_bundle_that_breaks_the_format_is_refused(text):
+    # 35 bytes of base64 where 32 belong are "too-large", all else "format".
+    with pytest.raises(RemoteError) as caught:
+        parsed(bundle_from_xml, text)
+    assert caught.value.reason in ("format", "too-large")
+
+
+def test_prekey_and_signed_prekey_may_have_the_same_id():
+    read = parsed(bundle_from_xml, bundle(spk=f"<spk id='9'>{KEY}</spk>"))
+    assert (read.signed_prekey_id, read.prekeys) == (9, [(9, bytes(32))])
+
+
+def test_order_unknown_parts_and_line_breaks_do_not_matter():
+    text = (
+        f"<bundle xmlns='{NS}' xmlns:x='urn:x' x:a='1'><x:new/><prekeys><pk id='9'>{KEY[:20]}\n  {KEY[20:]}</pk>"
+        f"</prekeys><ik>{KEY}</ik><spks>{SIGNATURE}</spks><spk id='1'>{KEY}</spk></bundle>"
+    )
+    assert parsed(bundle_from_xml, text).prekeys == [(9, bytes(32))]
+
+
+def test_an_empty_list_and_a_device_that_is_there_twice():
+    assert parsed(devices_from_xml, f"<devices xmlns='{NS}'/>") == []
+    text = f"<devices xmlns='{NS}'><device id='3'/><device id='3' label='x'/></devices>"
+    assert parsed(devices_from_xml, text) == [Device(3)]
+    raises(RemoteError, "format", parsed, devices_from_xml, f"<devices xmlns='{NS}'><device id='0'/></devices>")
+
+
+@covers("O-058")
+@pytest.mark.parametrize("signature", ["", "AAAA", "!", KEY])
+def test_a_label_with_a_signature_of_the_wrong_form_is_ignored(signature):
+    text = f"<devices xmlns='{NS}'><device id='3' label='x' labelsig='{signature}'/></devices>"
+    assert parsed(devices_from_xml, text) == [Device(3)]
+
+
+@pytest.mark.parametrize("label", ["a\0b", "two\nlines", "x" * 256])
+def test_a_label_that_is_not_a_line_of_text_is_not_written(label):
+    raises(LocalError, "format", devices_to_xml, [Device(3, label, b"s" * 64)])
+
+
+def test_a_stanza_with_two_encrypted_elements_of_one_kind_is_refused():
+    stanza = ET.fromstring(f"<message>{message()}{message()}</message>")
+    raises(RemoteError, "format", find_encrypted, stanza)
+    assert find_encrypted(ET.fromstring("<message/>")) is None
+
+
+# --- one invariant: any element gives a value or a RemoteError
+
+_names = st.sampled_from("encrypted header keys key payload bundle ik spk spks prekeys pk devices device other".split())
+_texts = st.one_of(
+    st.sampled_from(["", "AAAA", KEY, SIGNATURE, "A", "=", " AA AA ", "1", "0", "true", "a@b", "a@b/c"]),
+    st.text(max_size=8),
+)
+_attributes = st.dictionaries(st.sampled_from("sid rid jid kex id label labelsig".split()), _texts, max_size=3)
+
+
+@st.composite
+def _elements(draw, depth=4):
+    element = ET.Element(f"{{{draw(st.sampled_from([NS, NS, NS, 'urn:x']))}}}{draw(_names)}", draw(_attributes))
+    element.text = draw(_texts)
+    if depth:
+        element.extend(draw(st.lists(_elements(depth - 1), max_size=3)))
+    return element
+
+
+@settings(max_examples=300, deadline=None)
+@given(_elements(), st.sampled_from([encrypted_from_xml, bundle_from_xml, devices_from_xml]))
+def test_any_element_gives_a_value_or_a_remote_error(element, parse):
+    element.tag = {encrypted_from_xml: f"{{{NS}}}encrypted", bundle_from_xml: f"{{{NS}}}bundle"}.get(
+        parse, f"{{{NS}}}devices"
+    )
+    try:
+        parse(element)
+    except RemoteError:
+        pass
