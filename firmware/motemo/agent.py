@@ -1,0 +1,309 @@
+"""The agent: sensors and commands of the application, the engine, and the northbound that carries its messages.
+
+One task samples the sensors into the outbox, one does all the sending, and the northbound calls `on_…` for what comes
+in. A received message is decrypted, and its change of state stored, before the northbound acknowledges it.
+"""
+
+import asyncio
+import gc
+import time
+
+from motemo import overlay, settings, telemetry
+from motemo.errors import MotemoError, StateError
+from motemo.omemo import trust
+from motemo.omemo.engine import Engine
+from motemo.omemo.keys import BUNDLE_DIRTY
+from motemo.profile import Profile
+from motemo.store.journal import Journal
+
+_LOG_LINES = 12
+_WAITING_COMMANDS = 8
+_RETRY_SECONDS = 5
+
+
+class Agent:
+    """The application's view: `sensor` and `command` register functions, `run` never returns.
+
+    store: the journal. profile: the limits. northbound: a `Linked`; `load` makes what a board needs.
+    """
+
+    def __init__(self, store, profile, northbound):
+        self.store = store
+        self.profile = profile
+        self.northbound = northbound
+        self.engine = None
+        self.sensors = {}  # name: (unit, function)
+        self.commands = {}  # name: function
+        self.outbox = telemetry.Outbox(profile.outbox)
+        self.log_lines = []
+        self._replies = []  # (bare JID, text)
+        self._asked = []  # (bare JID, text of a command)
+        self._reached = None, []  # the sample that is being sent, and the owners who have it
+        self._wake = asyncio.Event()
+        self.every = 60
+        self._due = 0
+        self._clock = 0  # what Unix time is ahead of our ticks, 0 when it is not known
+        self.started = time.time()
+        self.heap_least = 1 << 30
+        self.announce = True
+        self._messages = 0  # the last message id, 0 before the first
+        self.reload_settings()
+        if settings.read(store, "state") == "ready":
+            self.start_engine()
+
+    @staticmethod
+    def load(directory="motemo.state"):
+        """The agent of this board: its journal, its limits (`board.json`), its link.
+
+        directory: not `motemo`, which would stand before the package in the search for modules.
+        """
+        from motemo.link.stdio import StdioPort
+        from motemo.linked import Linked
+
+        return Agent(Journal(directory), _read_profile(), Linked(StdioPort()))
+
+    # The application's side
+
+    def sensor(self, name, unit=""):
+        """Decorator: the function returns the sensor's value, or None when there is none. It may be async."""
+        telemetry.check_name(name)
+
+        def register(function):
+            self.sensors[name] = unit, function
+            return function
+
+        return register
+
+    def command(self, name):
+        """Decorator: the function takes the text after `set NAME` and returns the answer. It may be async."""
+        telemetry.check_name(name)
+
+        def register(function):
+            self.commands[name] = function
+            return function
+
+        return register
+
+    def run(self):
+        """Runs until the board is switched off."""
+        asyncio.run(self.main())
+
+    async def main(self):
+        """Samples, sends and receives."""
+        asyncio.create_task(self._sample_forever())
+        asyncio.create_task(self._send_forever())
+        await self.northbound.run(self)
+
+    # Called by northbound, commands and provisioning
+
+    def start_engine(self):
+        """Starts the engine on the provisioned store."""
+        if self.engine is None:
+            self.engine = Engine(self.store, self.profile)
+        self.announce = True
+        self._due = time.time()
+        self.wake()
+
+    def stop_engine(self):
+        """Forgets keys and sessions in memory, and what was to be sent with them."""
+        self.engine = None
+        self._asked = []
+        self._replies = []
+
+    def reload_settings(self):
+        """Takes over what provisioning or a command has changed."""
+        self.every = int(settings.read(self.store, "every"))
+
+    def change_interval(self, seconds):
+        """Stores a new interval between readings."""
+        self.store.commit([settings.change("every", str(seconds))])
+        self.reload_settings()
+        self._due = time.time() + seconds
+
+    def wake(self):
+        """Lets the sending task look for work."""
+        self._wake.set()
+
+    def set_clock(self, now):
+        """Takes the Unix time from the northbound."""
+        self._clock = now - int(time.time())
+
+    def now(self):
+        """Unix time in seconds, 0 when it is not known."""
+        return self._clock + int(time.time()) if self._clock else 0
+
+    def next_message_id(self):
+        """A number that no message of this board had before, in this life or a former one (32 bits)."""
+        if self._messages & 0xFFFF == 0xFFFF or not self._messages:
+            life = int(settings.read(self.store, "life")) + 1 & 0xFFFF
+            self.store.commit([settings.change("life", str(life))])
+            self._messages = life << 16
+        self._messages += 1
+        return self._messages
+
+    def log(self, text):
+        """Adds a line, without content and secrets, to the log that owners can read."""
+        self.log_lines.append("{} s: {}".format(int(time.time() - self.started), text))
+        if len(self.log_lines) > _LOG_LINES:
+            self.log_lines.pop(0)
+
+    def on_devices(self, jid, devices):
+        """Takes a device list, asked for or not; the own one must have our id (O-060)."""
+        if self.engine is None:
+            return
+        self.engine.on_devices(jid, devices)
+        if jid == self.engine.keys.jid and self.engine.keys.device not in devices:
+            self.announce = True
+        self.wake()
+
+    def on_message(self, sender, encrypted, stamp=None):
+        """Decrypts a message; a pinned device's text becomes a command. Whatever else happens is counted and logged."""
+        if self.engine is None:
+            return
+        try:
+            opened = self.engine.open(sender, encrypted, stamp)
+        except MotemoError as error:
+            if error.reason != "duplicate":
+                self.log("message of {} device {}: {}".format(sender, encrypted.sid, error.reason))
+        else:
+            self._on_opened(opened)
+        self.collect()
+        self.wake()
+
+    def _on_opened(self, opened):
+        if opened.envelope is None:
+            return
+        if not opened.trusted:
+            self.engine.count("untrusted")
+            self.log("message of {} device {}: untrusted".format(opened.jid, opened.device))
+        elif opened.envelope.body:
+            if len(self._asked) < _WAITING_COMMANDS:
+                self._asked.append((opened.jid, opened.envelope.body))
+            else:
+                self.engine.count("full")
+                self.log("command of {}: too many are waiting".format(opened.jid))
+
+    def collect(self):
+        """Collects garbage and keeps the least free heap in mind."""
+        gc.collect()
+        if hasattr(gc, "mem_free"):
+            self.heap_least = min(self.heap_least, gc.mem_free())
+
+    async def sample(self, only=None):
+        """The values of all sensors, or of one, as [(name, unit, value), …]."""
+        values = []
+        for name in sorted(self.sensors):
+            if only in (None, name):
+                unit, function = self.sensors[name]
+                try:
+                    value = await self.call(function)
+                except Exception as error:  # an application's sensor may raise anything; the others go on
+                    self.log("sensor {}: {}".format(name, type(error).__name__))
+                    value = None
+                if value is not None:
+                    values.append((name, unit, value))
+        return values
+
+    async def call(self, function, *arguments):
+        """The result of an application's function, plain or async."""
+        result = function(*arguments)
+        return await result if hasattr(result, "send") else result
+
+    # Tasks
+
+    async def _sample_forever(self):
+        while True:
+            now = time.time()
+            if self.engine and self.sensors and now >= self._due:
+                self._due = max(self._due + self.every, now)
+                values = await self.sample()
+                if values:
+                    self.outbox.put((self.now(), values))
+                    self.wake()
+            await asyncio.sleep(0.2)
+
+    async def _send_forever(self):
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            if self.engine is None or not self.northbound.online:
+                continue
+            try:
+                await self._work()
+            except MotemoError as error:
+                self.engine.count(error.reason)
+                self.log("sending: " + str(error))
+                await asyncio.sleep(_RETRY_SECONDS)
+                self.wake()
+            self.collect()
+
+    async def _work(self):
+        """Does what is due, the urgent first: keys and list on the server, pings, answers, readings."""
+        keys = self.engine.keys
+        if self.announce or keys.flags & BUNDLE_DIRTY:
+            await overlay.call("motemo.upkeep", "publish", self)
+        await self._fetch([])
+        await self._send_pings()
+        while self._asked:
+            jid, text = self._asked.pop(0)
+            self._replies.append((jid, await self._answer(jid, text)))
+        while self._replies:
+            jid, text = self._replies[0]
+            await self._send(jid, text)
+            self._replies.pop(0)
+        while len(self.outbox) and self.northbound.online and not self._asked:
+            await self._send_sample()
+        if self._asked:
+            self.wake()
+
+    async def _answer(self, jid, text):
+        try:
+            return await overlay.call("motemo.commands", "answer", self, jid, text)
+        except Exception as error:  # an application's command may raise anything
+            self.log("command of {}: {}".format(jid, type(error).__name__))
+            return "That did not work: " + type(error).__name__
+
+    async def _send_pings(self):
+        while True:
+            ping = self.engine.next_ping()
+            if ping is None:
+                return
+            await self.northbound.send(ping[0], ping[1])
+
+    async def _fetch(self, jids):
+        if self.engine.needs(jids):
+            await overlay.call("motemo.upkeep", "fetch", self, jids)
+
+    async def _send(self, jid, text, records=None):
+        await self._fetch([jid])
+        await self.northbound.send(jid, self.engine.seal([jid], text, records))
+        self.collect()
+
+    async def _send_sample(self):
+        """Sends the oldest sample to each owner; one that cannot be reached is counted, the others get it."""
+        sample = self.outbox.first()
+        if self._reached[0] is not sample:
+            self._reached = sample, []
+        stamp, values = sample
+        for jid in trust.owners(self.store):
+            if jid in self._reached[1]:
+                continue
+            try:
+                await self._send(jid, telemetry.line(values), telemetry.senml(stamp, values))
+            except StateError as error:
+                if error.reason != "no-devices":
+                    raise
+                self.engine.count("no-devices")
+                self.log("reading for {}: no-devices".format(jid))
+            self._reached[1].append(jid)
+        self.outbox.taken(sample)
+
+
+def _read_profile():
+    import json
+
+    try:
+        with open("board.json") as file:
+            return Profile(**json.load(file)["limits"])
+    except OSError:
+        return Profile()

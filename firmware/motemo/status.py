@@ -1,0 +1,36 @@
+"""What a board is and how it is, without secrets: for the link and for the owner's chat."""
+
+import gc
+import time
+
+from motemo import __version__, settings
+from motemo.omemo import records, trust
+
+
+def fields(agent) -> dict:
+    """The agent's status by name."""
+    agent.collect()
+    engine = agent.engine
+    found = {
+        "version": __version__,
+        "state": settings.read(agent.store, "state") or "bare",
+        "label": settings.read(agent.store, "label"),
+        "mode": settings.read(agent.store, "mode"),
+        "every": agent.every,
+        "uptime": int(time.time() - agent.started),
+        "outbox": len(agent.outbox),
+        "dropped": agent.outbox.dropped,
+        "flash_used": agent.store.size,
+        "heap_least": agent.heap_least,
+        "heap_free": gc.mem_free() if hasattr(gc, "mem_free") else 0,
+        "sensors": sorted(agent.sensors),
+        "commands": sorted(agent.commands),
+        "sessions": len(agent.store.keys(records.SESSION)),
+        "counters": engine.counters if engine else {},
+    }
+    if engine:
+        found["jid"] = engine.keys.jid
+        found["device"] = engine.keys.device
+        found["fingerprint"] = engine.keys.fingerprint
+        found["owners"] = trust.owners(agent.store)
+    return found
