@@ -1,0 +1,328 @@
+"""The gateway of one board: its stanzas over the link, its link messages over XMPP. It holds no key.
+
+What the board hands over is on disk before the board may forget it, and stays until the server has it; what comes
+in for the board stays until the board has it. A board gets only what concerns it: its own key of each message, one
+prekey of a bundle, the devices that it talks to. It believes nothing of that: it checks signatures and keys itself.
+"""
+
+import asyncio
+import logging
+import secrets
+import time
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Protocol
+from xml.etree import ElementTree
+
+from motemo.errors import REASONS, MotemoError, RemoteError, StateError
+from motemo.omemo.elements import Bundle, Encrypted
+
+from .queue import Outbound, Queue
+from .stanzas import Device, bare_jid, encrypted_from_xml, encrypted_to_xml
+from .xmpp import Account, Received
+
+__all__ = ["BoardLink", "Gateway", "run"]
+
+log = logging.getLogger(__name__)
+
+MAX_DEVICES = 16  # ids of one device list that a board gets; more are only counted
+_TOGETHER = 32  # messages on their way to the server at once
+_RETRY = 1  # seconds until a board or a queue that took nothing is tried again
+_NOTE_EVERY = 60
+# A stanza that the link refuses for these reasons will never get through.
+_HOPELESS = ("too-large", "length", "format")
+
+
+class BoardLink(Protocol):
+    """What the gateway asks of a link (`motemo_host.boardlink.BoardLink`)."""
+
+    on_message: Callable[[dict[str, Any]], Awaitable[None]]  # returns when the message has been taken over
+    on_up: Callable[[], None]  # a new session with the board stands
+
+    async def send(self, message: dict[str, Any]) -> None:
+        """Return when the board has taken the message over."""
+        ...
+
+    async def request(self, op: str, **args: Any) -> dict[str, Any]:
+        """Return the board's answer; MotemoError with its reason if it refuses."""
+        ...
+
+
+class Gateway:
+    """Bridges a board and its account until cancelled. `counters` tells by cause what was not passed on."""
+
+    def __init__(self, link: BoardLink, account: Account, queue: Queue):
+        self.counters: Counter[str] = Counter()
+        self._link = link
+        self._account = account
+        self._queue = queue
+        self._device = 0
+        self._known: defaultdict[str, set[int]] = defaultdict(set)  # JID: devices that the board has to do with
+        self._complete = False  # the account's messages came to us since its session began
+        self._to_board = asyncio.Event()
+        self._to_server = asyncio.Event()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._serving = {
+            "fetch-devices": self._fetch_devices,
+            "fetch-bundle": self._fetch_bundle,
+            "publish-bundle": self._publish_bundle,
+            "publish-devices": self._publish_devices,
+        }
+
+    async def run(self) -> None:
+        """Work until cancelled.
+
+        StateError "not-provisioned" or "provisioned" (for another account) of the board, RemoteError "refused" of a
+        server that does not let us in at the first attempt; later losses are repaired.
+        """
+        await self._meet_board()
+        self._link.on_message = self._from_board
+        self._link.on_up = self._greet
+        self._account.on_message = self._from_server
+        self._account.on_unreadable = self._unreadable
+        self._account.on_devices = self._devices_changed
+        self._account.on_online = self._online_changed
+        self._account.on_catch_up = lambda _begins: self._note_online()
+        self._greet()
+        staying = self._account.stay_online(self._last_online)
+        parts = [staying, self._feed_board(), self._feed_server(), self._note_online_often()]
+        works = [asyncio.ensure_future(part) for part in parts]
+        try:
+            await asyncio.gather(*works)
+        finally:
+            for task in [*works, *self._tasks]:
+                task.cancel()
+            await asyncio.gather(*works, *self._tasks, return_exceptions=True)
+            await self._account.close()
+
+    # --- both ends
+
+    async def _meet_board(self) -> None:
+        status = await self._link.request("status")
+        jid, self._device = status.get("jid"), status.get("device", 0)
+        if not jid or not self._device:
+            raise StateError("not-provisioned", "the board has no account yet; run motemo provision")
+        if bare_jid(jid) != self._account.jid:
+            raise StateError("provisioned", f"the board belongs to {jid}, not to {self._account.jid}")
+
+    def _last_online(self) -> int | None:
+        return self._queue.last_online(self._account.jid)
+
+    async def _note_online_often(self) -> None:
+        while True:
+            await asyncio.sleep(_NOTE_EVERY)
+            self._note_online()
+
+    def _note_online(self) -> None:
+        if self._complete and self._account.caught_up:
+            self._queue.note_online(self._account.jid, int(time.time()))
+
+    def _online_changed(self, online: bool) -> None:
+        self._complete = self._complete or online
+        self._note_online()
+        self._to_server.set()
+        self._tell({"type": "online", "jid": self._account.jid, "state": online})
+
+    def _greet(self) -> None:
+        """Tell a board that came up what it cannot know: the time, and whether its account is reachable."""
+        self._tell({"type": "time", "now": int(time.time())})
+        self._tell({"type": "online", "jid": self._account.jid, "state": self._account.online})
+        self._to_board.set()
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        """Send something that may get lost: it is out of date when it cannot be delivered."""
+        self._spawn(self._send(message))
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        try:
+            await self._link.send(message)
+        except MotemoError as error:
+            self._count(error.reason, "%s did not reach the board", message["type"])
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _count(self, cause: str, text: str, *values: object) -> None:
+        self.counters[cause] += 1
+        log.warning("%s: " + text + " (%s)", self._account.jid, *values, cause)
+
+    # --- from the server to the board
+
+    def _from_server(self, received: Received) -> None:
+        encrypted = received.encrypted
+        if received.sender == self._account.jid and encrypted.sid == self._device:
+            return  # the board's own message
+        mine = [key for key in encrypted.keys if key[0] == self._account.jid and key[1] == self._device]  # O-090
+        if not mine:
+            self._count("not-for-us", "no key for the board in a message from %s", received.sender)  # O-091
+            return
+        _, _, kex, data = mine[0]
+        message = {
+            "type": "message",
+            "from": received.sender,
+            "dialect": encrypted.dialect,
+            "sid": encrypted.sid,
+            "kex": kex,
+            "data": data,
+        }
+        if encrypted.payload is not None:
+            message["payload"] = encrypted.payload
+        if received.stamp is not None:
+            message["stamp"] = received.stamp
+        try:
+            self._queue.keep_inbound(self._account.jid, message, received.archive_id)
+        except MotemoError as error:
+            self._count(error.reason, "a message from %s could not be kept", received.sender)
+            return
+        self._known[received.sender].add(encrypted.sid)
+        self._to_board.set()
+
+    def _unreadable(self, sender: str, reason: str) -> None:
+        self._count(reason, "a message from %s is no OMEMO message", sender)
+
+    async def _feed_board(self) -> None:
+        while True:
+            self._to_board.clear()
+            waiting = self._queue.next_inbound(self._account.jid)
+            if waiting is None:
+                await self._to_board.wait()
+                continue
+            number, message = waiting
+            try:
+                await self._link.send({**message, "id": number})
+            except MotemoError as error:
+                if error.reason not in _HOPELESS:
+                    await asyncio.sleep(_RETRY)
+                    continue
+                self._count(error.reason, "the board cannot take a message from %s", message["from"])
+            self._queue.inbound_taken(number)
+
+    def _devices_changed(self, jid: str, devices: list[Device]) -> None:
+        if jid == self._account.jid or jid in self._known:
+            self._tell(self._reduced(jid, devices))
+
+    def _reduced(self, jid: str, devices: list[Device]) -> dict[str, Any]:
+        """Return the list as a link message: at most 16 ids, first those that the board knows, and a count."""
+        known = self._known[jid] | ({self._device} if jid == self._account.jid else set())
+        ids = sorted((device.id for device in devices), key=lambda id: id not in known)
+        return {
+            "type": "devices",
+            "jid": jid,
+            "devices": ids[:MAX_DEVICES],
+            "others": max(0, len(ids) - MAX_DEVICES),
+        }
+
+    # --- from the board to the server
+
+    async def _from_board(self, message: dict[str, Any]) -> None:
+        """Take a message over: what this returns for, the board may forget."""
+        kind = message["type"]
+        if kind == "message":
+            try:
+                await self._take_over(message)
+            except RemoteError as error:
+                self._count(error.reason, "the board sent a message that is none")
+        elif kind in self._serving:
+            self._spawn(self._serve(message))
+        elif kind == "log":
+            log.info("%s says: %s", self._account.jid, message["text"])
+        else:
+            self._count("protocol", "the board sent %s", kind)
+
+    async def _take_over(self, message: dict[str, Any]) -> None:
+        keys = [(bare_jid(jid), rid, kex, data) for jid, rid, kex, data in message["keys"]]
+        encrypted = Encrypted(message["dialect"], message["sid"], keys, message.get("payload"), message.get("iv"))
+        element = encrypted_to_xml(encrypted)
+        encrypted_from_xml(element)  # what others would refuse is refused here
+        for jid, rid, _, _ in keys:
+            self._known[jid].add(rid)
+        await self._keep(message["id"], bare_jid(message["to"]), ElementTree.tostring(element, "unicode"))
+        self._to_server.set()
+
+    async def _keep(self, id: int, recipient: str, stanza: str) -> None:
+        """Keep a message of the board; when the queue is full, the board waits."""
+        while True:
+            try:
+                if not self._queue.keep_outbound(self._account.jid, id, recipient, stanza):
+                    log.info("%s: message %d came again", self._account.jid, id)
+                return
+            except StateError as error:
+                self._count(error.reason, "a message of the board has to wait")
+                await asyncio.sleep(_RETRY)
+
+    async def _feed_server(self) -> None:
+        while True:
+            self._to_server.clear()
+            waiting = self._queue.outbound(self._account.jid, _TOGETHER) if self._account.online else []
+            if not waiting:
+                await self._to_server.wait()
+                continue
+            await asyncio.gather(*(self._pass_on(message) for message in waiting))
+
+    async def _pass_on(self, message: Outbound) -> None:
+        try:
+            encrypted = encrypted_from_xml(ElementTree.fromstring(message.stanza))
+            await self._account.send(message.recipient, encrypted, id=message.stanza_id)
+        except StateError:
+            return  # offline: it stays, and goes out again byte for byte (M-16)
+        self._queue.outbound_taken(self._account.jid, message.seq)
+
+    async def _serve(self, message: dict[str, Any]) -> None:
+        try:
+            answer = await self._serving[message["type"]](message)
+        except MotemoError as error:
+            log.info("%s: %s failed: %s", self._account.jid, message["type"], error)
+            answer = {"type": "result", "code": REASONS.index(error.reason), "text": error.text[:80]}
+        await self._send({**answer, "id": message["id"]})
+
+    async def _fetch_devices(self, message: dict[str, Any]) -> dict[str, Any]:
+        jid = bare_jid(message["jid"])
+        try:
+            devices = await self._account.pep.fetch_devices(jid)
+        except RemoteError as error:
+            if error.reason != "not-found":
+                raise
+            devices = []  # no OMEMO there (P-09)
+        return self._reduced(jid, devices)
+
+    async def _fetch_bundle(self, message: dict[str, Any]) -> dict[str, Any]:
+        jid, rid = bare_jid(message["jid"]), message["rid"]
+        bundle = await self._account.pep.fetch_bundle(jid, rid)
+        if not bundle.prekeys:
+            raise RemoteError("no-prekey", "the bundle has none")
+        self._known[jid].add(rid)
+        prekey_id, prekey = secrets.choice(bundle.prekeys)  # O-070
+        return {
+            "type": "bundle",
+            "jid": jid,
+            "rid": rid,
+            "ik": bundle.identity_key,
+            "spk_id": bundle.signed_prekey_id,
+            "spk": bundle.signed_prekey,
+            "spks": bundle.signature,
+            "pk_id": prekey_id,
+            "pk": prekey,
+        }
+
+    async def _publish_bundle(self, message: dict[str, Any]) -> dict[str, Any]:
+        bundle = Bundle(
+            message["ik"],
+            message["spk_id"],
+            message["spk"],
+            message["spks"],
+            [(id, key) for id, key in message["prekeys"]],
+        )
+        await self._account.pep.publish_bundle(self._device, bundle)
+        return {"type": "result"}
+
+    async def _publish_devices(self, message: dict[str, Any]) -> dict[str, Any]:
+        device = Device(message["device"], message.get("label"), message.get("labelsig"))
+        await self._account.announce(device)
+        return {"type": "result"}
+
+
+async def run(link: BoardLink, account: Account, queue: Queue) -> None:
+    """Bridge one board and its account until cancelled; see `Gateway.run` for the errors."""
+    await Gateway(link, account, queue).run()
