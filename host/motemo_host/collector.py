@@ -1,0 +1,242 @@
+"""The collector: an owner's OMEMO device on this machine. It decrypts what boards send, stores and shows it.
+
+The same engine as on the board, over the account's XMPP connection. A message is decrypted, and its readings are on
+disk, before the server hears that we have it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from motemo.errors import MotemoError, RemoteError, StateError
+from motemo.omemo import bundle, identity, trust
+from motemo.omemo.engine import Engine, Opened
+from motemo.omemo.envelope import SENML
+from motemo.omemo.keys import ANNOUNCED, BUNDLE_DIRTY
+from motemo.profile import host_profile
+from motemo.store.journal import Journal
+
+from .readings import Reading, Readings, parse_senml
+from .stanzas import Device
+from .xmpp import Account, Received
+
+__all__ = ["Collector", "Heard", "open_identity"]
+
+log = logging.getLogger(__name__)
+
+_FETCH_ROUNDS = 3  # a list names bundles, and may change meanwhile
+
+
+class Heard(NamedTuple):
+    """What one message of a board said: readings, or a text (an answer), or the reason why it could not be read."""
+
+    jid: str
+    device: int
+    trusted: bool
+    text: str = ""
+    readings: tuple[Reading, ...] = ()
+    problem: str = ""
+
+
+def open_identity(folder: Path, jid: str) -> Engine:
+    """The engine of an identity's folder; its keys are made when it is new. The caller holds the folder's lock."""
+    store = Journal(str(folder))
+    try:
+        identity.create(store, jid)
+    except StateError as error:
+        if error.reason != "provisioned":
+            raise
+    profile = host_profile()
+    engine = Engine(store, profile)
+    bundle.fill(engine.keys, profile.prekeys)
+    return engine
+
+
+class Collector:
+    """Runs an identity over its account. `on_heard` gets what comes in; nothing of it is acknowledged before."""
+
+    def __init__(self, engine: Engine, account: Account, readings: Readings, only: frozenset[str] = frozenset()):
+        """only: the accounts to listen to; empty means all."""
+        self.engine = engine
+        self.on_heard: Callable[[Heard], None] = lambda heard: None
+        self._account = account
+        self._readings = readings
+        self._only = only
+        self._ready = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._sending = asyncio.Lock()
+        self._waiting: list[tuple[str, asyncio.Future[str]]] = []
+        account.on_message = self._received
+        account.on_unreadable = self._unreadable
+        account.on_devices = self._devices_changed
+        account.on_online = self._online_changed
+
+    async def run(self) -> None:
+        """Stays online and keeps bundle, list, pings and sessions in order, until cancelled.
+
+        Raises RemoteError "refused" when the server does not let us in at the first attempt.
+        """
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._account.stay_online())
+            group.create_task(self._keep_up())
+
+    async def ready(self) -> None:
+        """Returns once keys and list are published, so that boards can reach us."""
+        await self._ready.wait()
+
+    async def send(self, jid: str, text: str, wait: float) -> str:
+        """Sends an encrypted text to the pinned devices of `jid`; returns the answer, "" when wait is 0.
+
+        Raises StateError "no-devices" or RemoteError "timeout" when no answer came in `wait` seconds.
+        """
+        await self.ready()
+        answer = asyncio.get_running_loop().create_future()
+        entry = (jid, answer)
+        self._waiting.append(entry)
+        try:
+            async with self._sending:
+                self.engine.on_devices(jid, await self._device_ids(jid))
+                await self._fetch([jid])
+                sealed = self._seal(jid, text)
+                await self._account.send(jid, sealed)
+            if not wait:
+                return ""
+            async with asyncio.timeout(wait):
+                return await answer
+        except TimeoutError:
+            raise RemoteError("timeout", f"{jid} has the message, but did not answer in {wait:g} s") from None
+        finally:
+            self._waiting.remove(entry)
+
+    def _seal(self, jid: str, text: str):
+        try:
+            return self.engine.seal([jid], text)
+        except StateError as error:
+            if error.reason != "no-devices":
+                raise
+            raise StateError(
+                "no-devices",
+                f"no device of {jid} is pinned and listed; give its fingerprint (--from {jid}=FINGERPRINT to "
+                "motemo listen), and check that the board is on",
+            ) from None
+
+    # What comes in: plain functions, done before the server hears that we have it
+
+    def _received(self, received: Received) -> None:
+        if self._only and received.sender not in self._only:
+            return
+        device = received.encrypted.sid
+        try:
+            opened = self.engine.open(received.sender, received.encrypted, received.stamp)
+            heard = self._read(opened)
+        except MotemoError as error:
+            self._wake.set()
+            if error.reason != "duplicate":  # O-122: without any warning
+                self.on_heard(Heard(received.sender, device, False, problem=error.reason))
+            return
+        self._wake.set()
+        if heard is None:
+            return
+        if heard.readings:
+            self._readings.add(heard.jid, heard.device, heard.trusted, list(heard.readings))
+        elif heard.trusted:
+            self._answered(heard.jid, heard.text)
+        self.on_heard(heard)
+
+    def _read(self, opened: Opened) -> Heard | None:
+        content = opened.envelope
+        if content is None:
+            return None
+        readings: list[Reading] = []
+        for datatype, text in content.records:
+            if datatype == SENML:
+                readings += parse_senml(text)
+        return Heard(opened.jid, opened.device, opened.trusted, content.body or "", tuple(readings))
+
+    def _answered(self, jid: str, text: str) -> None:
+        for sender, answer in self._waiting:
+            if sender == jid and not answer.done():
+                answer.set_result(text)
+                return
+
+    def _unreadable(self, sender: str, reason: str) -> None:
+        self.on_heard(Heard(sender, 0, False, problem=reason))
+
+    def _devices_changed(self, jid: str, devices: list[Device]) -> None:
+        if jid == self.engine.keys.jid or trust.pins(self.engine.store, jid):
+            self.engine.on_devices(jid, [device.id for device in devices])
+
+    def _online_changed(self, online: bool) -> None:
+        if online:
+            self._wake.set()
+
+    # Upkeep
+
+    async def _keep_up(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            if not self._account.online:
+                continue
+            try:
+                async with self._sending:
+                    await self._publish()
+                    await self._fetch([])
+                    await self._ping()
+                self._ready.set()
+            except MotemoError as error:
+                if not self._ready.is_set() and error.reason == "refused":
+                    raise
+                log.warning("upkeep: %s", error)
+                await asyncio.sleep(1)
+                self._wake.set()
+
+    async def _publish(self) -> None:
+        own = self.engine.keys
+        pep = self._account.pep
+        if not own.flags & ANNOUNCED:
+            while await pep.device_taken(own.device, own.identity_key):
+                identity.draw_device_again(own)
+        if own.flags & BUNDLE_DIRTY:
+            newest = bundle.make(own)
+            await pep.publish_bundle(own.device, newest)
+            bundle.published(own, newest)
+        if not self._ready.is_set():
+            await self._account.announce(Device(own.device))
+            bundle.announced(own)
+
+    async def _ping(self) -> None:
+        while (ping := self.engine.next_ping()) is not None:
+            jid, encrypted = ping
+            await self._account.send(jid, encrypted)
+
+    async def _device_ids(self, jid: str) -> list[int]:
+        try:
+            return [device.id for device in await self._account.pep.fetch_devices(jid)]
+        except RemoteError as error:
+            if error.reason != "not-found":
+                raise
+            return []
+
+    async def _fetch(self, jids: list[str]) -> None:
+        for _ in range(_FETCH_ROUNDS):
+            needs = self.engine.needs(jids)
+            if not needs:
+                return
+            for kind, jid, *device in needs:
+                if kind == "devices":
+                    self.engine.on_devices(jid, await self._device_ids(jid))
+                else:
+                    await self._fetch_bundle(jid, device[0])
+
+    async def _fetch_bundle(self, jid: str, device: int) -> None:
+        try:
+            self.engine.on_bundle(jid, device, await self._account.pep.fetch_bundle(jid, device))
+        except RemoteError as error:
+            if error.reason in ("offline", "timeout"):
+                raise
+            if error.reason == "not-found":
+                self.engine.on_no_bundle(jid, device)
+            log.warning("bundle of %s, device %d: %s", jid, device, error)

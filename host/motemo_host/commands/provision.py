@@ -1,0 +1,115 @@
+"""`motemo provision`: makes keys on a board and writes its account, owners and policy."""
+
+import asyncio
+import getpass
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter, validators
+
+from motemo.errors import LocalError
+
+from ..fingerprint import grouped, parse_pin, qr_text, uri
+from ..home import Credentials, Home, parse_server, read_password
+from ..provision import Plan, Result, as_document
+from ..provision import provision as carry_out
+from ..stanzas import bare_jid
+from .common import Common, Tls, connect_account
+
+
+def provision(
+    *,
+    port: str,
+    jid: str,
+    server: str,
+    owner: Annotated[list[str], Parameter(negative="")],
+    password_file: Path | None = None,
+    tls: Tls = "starttls",
+    ca: Path | None = None,
+    label: str = "",
+    mode: Literal["linked", "direct"] = "linked",
+    wifi_file: Path | None = None,
+    every: Annotated[int, Parameter(validator=validators.Number(gte=1, lte=86400))] = 60,
+    replace: Annotated[bool, Parameter(negative="")] = False,
+    common: Common | None = None,
+) -> None:
+    """Give a board its account and owners; it makes its keys itself. Run it again after any interruption.
+
+    Parameters
+    ----------
+    port
+        The board's serial port. A bare board gets the agent first.
+    jid
+        The board's own XMPP account.
+    server
+        HOST:PORT of the account's server.
+    owner
+        An account whose devices may read and command the board: JID=FINGERPRINT,… or JID, which pins the devices
+        that it lists now. Can be given again.
+    password_file
+        A file with the account's password; without it you are asked.
+    tls
+        TLS from the first byte (direct) or after STARTTLS.
+    ca
+        A file with the certificates of the authorities to trust, for a server of your own.
+    label
+        A name for the board that people see.
+    mode
+        linked: the board reaches its server through motemo gateway. (direct, over its own Wi-Fi, is not there yet.)
+    wifi_file
+        The networks of a board in direct mode.
+    every
+        Seconds between readings.
+    replace
+        Erase the keys that the board has for another account.
+    """
+    common = common or Common()
+    home = common.open_home()
+    if mode != "linked" or wifi_file:
+        raise LocalError("refused", "boards cannot reach their server by themselves yet; use --mode linked")
+    parse_server(server)
+    if len(label) > 52:
+        raise LocalError("too-large", "a label has at most 52 characters")
+    own = bare_jid(jid)
+    password = read_password(password_file) if password_file else _ask_password(home, own, common)
+    credentials = Credentials(own, password, server, tls, str(ca.absolute()) if ca else None)
+    owners: dict[str, list[bytes]] = {}
+    for text in owner:
+        name, fingerprints = parse_pin(text)
+        owners.setdefault(name, []).extend(fingerprints)
+    plan = Plan(port, credentials, owners, label, every, replace)
+    result = asyncio.run(_run(plan, home))
+    address = uri(own, result.device, result.fingerprint)
+    common.show(as_document(plan, result, address), _text(plan, result, address))
+
+
+async def _run(plan: Plan, home: Home) -> Result:
+    account = connect_account(plan.credentials, list(plan.owners))
+    return await carry_out(plan, home, account, _progress)
+
+
+def _ask_password(home: Home, jid: str, common: Common) -> str:
+    if common.json or not sys.stdin.isatty():
+        raise LocalError("not-found", f"the password of {jid} is missing; give --password-file FILE")
+    return getpass.getpass(f"Password of {jid}: ")
+
+
+def _progress(step: str, text: str) -> None:
+    print(f"  {step:8}  {text}", file=sys.stderr, flush=True)
+
+
+def _text(plan: Plan, result: Result, address: str) -> str:
+    lines = [
+        f"{plan.credentials.jid} is ready: device {result.device}",
+        "Compare this fingerprint with the one in your client, or scan the code:",
+        f"  {grouped(result.fingerprint)}",
+        f"  {address}",
+        qr_text(address),
+    ]
+    for jid, pins in result.owners.items():
+        seen = " (listed on the server now, not compared by you)" if jid in result.first_use else ""
+        lines.append(f"owner {jid}{seen}:")
+        lines += [f"  {grouped(pin)}" for pin in pins]
+    lines.append(f"Next: motemo gateway --port {plan.port}")
+    return "\n".join(lines)

@@ -1,0 +1,189 @@
+"""Provisioning: a board gets its account, makes its keys, learns its owners, and is announced on the server.
+
+Every step can be done again: the board and the server keep what was done, so a second run goes on where the first one
+stopped. The host never sees a private key; what it shows is what the board told over the cable.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from motemo.crypto.ed25519 import ed25519_verify, edwards_to_montgomery
+from motemo.errors import MotemoError, RemoteError, StateError
+
+from .boardlink import BoardLink
+from .gateway import Gateway
+from .home import Credentials, Home, KnownBoard
+from .install import install
+from .queue import Queue
+from .serialport import SerialPort
+from .xmpp import Account
+
+__all__ = ["Plan", "Result", "provision"]
+
+_PUBLISH_SECONDS = 120
+_KEYS_AT_ONCE = 4
+
+Progress = Callable[[str, str], None]  # step, what happens
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a board is to become. owners: bare JID to fingerprints; none means those devices that are listed now."""
+
+    port: str
+    credentials: Credentials
+    owners: dict[str, list[bytes]]
+    label: str
+    every: int
+    replace: bool
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the board is now. first_use: owners whose listed devices were pinned unseen."""
+
+    device: int
+    fingerprint: bytes
+    owners: dict[str, list[bytes]]
+    first_use: list[str]
+
+
+async def provision(plan: Plan, home: Home, account: Account, progress: Progress) -> Result:
+    """Carries the plan out. Raises MotemoError with a sentence that says what to do."""
+    progress("server", f"logging in as {plan.credentials.jid}")
+    await account.connect()
+    try:
+        await account.pep.check()
+        owners = {jid: pins or await _listed(account, jid) for jid, pins in plan.owners.items()}
+        link = await _reach(plan.port, progress)
+        try:
+            result = await _set_up(link, plan, owners, progress)
+            home.save_credentials(plan.credentials)
+            await _announce(link, account, home, result.device, progress)
+        finally:
+            await link.close()
+    finally:
+        await account.close()
+    jid, fingerprint = plan.credentials.jid, result.fingerprint.hex()
+    home.save_board(KnownBoard(jid, result.device, fingerprint, plan.label, sorted(owners)))
+    return result
+
+
+async def _reach(path: str, progress: Progress) -> BoardLink:
+    """The link to the agent, which is put onto a bare board first."""
+    progress("board", f"looking for the agent at {path}")
+    link = BoardLink(SerialPort(path))
+    try:
+        await link.connect(timeout=5)
+    except StateError:
+        if not link.at_prompt:
+            raise
+        await asyncio.to_thread(
+            install, path, lambda done, total, name: progress("install", f"{name} ({100 * done // max(total, 1)} %)")
+        )
+        link = BoardLink(SerialPort(path))
+        await link.connect(timeout=20)
+    return link
+
+
+async def _set_up(link: BoardLink, plan: Plan, owners: dict[str, list[bytes]], progress: Progress) -> Result:
+    jid = plan.credentials.jid
+    status = await link.request("status")
+    if status.get("jid", jid) != jid:
+        if not plan.replace:
+            raise StateError(
+                "provisioned", f"this board is {status['jid']}; to erase its keys and start anew, say --replace"
+            )
+        progress("keys", f"erasing the keys of {status['jid']}")
+        await link.request("wipe")
+        status = {}
+    progress("keys", "the board makes its identity")
+    own = await link.request("provision", jid=jid, label=plan.label, interval=plan.every, mode="linked")
+    while missing := (await link.request("keys", count=_KEYS_AT_ONCE))["missing"]:
+        progress("keys", f"{missing} prekeys to go")
+    for former in status.get("owners", []):
+        if former not in owners:
+            await link.request("pin", jid=former, fingerprints=[])
+    for owner, fingerprints in owners.items():
+        progress("owners", f"pinning {len(fingerprints)} devices of {owner}")
+        await link.request("pin", jid=owner, fingerprints=fingerprints)
+    await link.request("finish")
+    first_use = [owner for owner, fingerprints in plan.owners.items() if not fingerprints]
+    return Result(own["device"], own["fingerprint"], owners, first_use)
+
+
+async def _announce(link: BoardLink, account: Account, home: Home, device: int, progress: Progress) -> None:
+    """Proxies for the board until its bundle and its id are on the server."""
+    progress("publish", "the board publishes its keys")
+    queue = Queue(home.queue(account.jid))
+    gateway = asyncio.create_task(Gateway(link, account, queue).run())
+    published = asyncio.create_task(_published(account, device))
+    try:
+        async with asyncio.timeout(_PUBLISH_SECONDS):
+            await asyncio.wait({gateway, published}, return_when=asyncio.FIRST_COMPLETED)
+        if gateway.done():
+            gateway.result()
+        published.result()
+    except TimeoutError:
+        raise RemoteError(
+            "timeout", "the board did not get its keys onto the server; run this again, or see motemo status"
+        ) from None
+    finally:
+        for task in (gateway, published):
+            task.cancel()
+        await asyncio.gather(gateway, published, return_exceptions=True)
+        queue.close()
+
+
+async def _published(account: Account, device: int) -> None:
+    while True:
+        try:
+            if any(entry.id == device for entry in await account.pep.fetch_devices(account.jid)):
+                await account.pep.fetch_bundle(account.jid, device)
+                return
+        except MotemoError as error:
+            if error.reason not in ("not-found", "offline"):
+                raise
+        await asyncio.sleep(0.3)
+
+
+async def _listed(account: Account, jid: str) -> list[bytes]:
+    """The fingerprints of the devices that an account lists now (first use, design section 5)."""
+    fingerprints = []
+    try:
+        devices = await account.pep.fetch_devices(jid)
+    except RemoteError as error:
+        if error.reason != "not-found":
+            raise
+        devices = []
+    for device in devices:
+        try:
+            bundle = await account.pep.fetch_bundle(jid, device.id)
+            ed25519_verify(bundle.identity_key, bundle.signed_prekey, bundle.signature)
+        except RemoteError as error:
+            if error.reason in ("offline", "timeout"):
+                raise
+            continue  # listed but unusable (P-09)
+        fingerprints.append(edwards_to_montgomery(bundle.identity_key))
+    if not fingerprints:
+        raise RemoteError(
+            "no-devices",
+            f"{jid} has no OMEMO device (urn:xmpp:omemo:2) yet: start its client or motemo listen first, or give "
+            f"its fingerprint, --owner {jid}=FINGERPRINT",
+        )
+    return fingerprints
+
+
+def as_document(plan: Plan, result: Result, uri: str) -> dict[str, Any]:
+    """The result for --json."""
+    return {
+        "jid": plan.credentials.jid,
+        "device": result.device,
+        "fingerprint": result.fingerprint.hex(),
+        "uri": uri,
+        "label": plan.label,
+        "owners": {jid: [one.hex() for one in pins] for jid, pins in result.owners.items()},
+        "first_use": result.first_use,
+    }
