@@ -6,6 +6,7 @@ in. A received message is decrypted, and its change of state stored, before the 
 
 import asyncio
 import gc
+import sys
 import time
 
 from motemo import overlay, settings, telemetry
@@ -19,6 +20,7 @@ from motemo.store.journal import Journal
 _LOG_LINES = 12
 _WAITING_COMMANDS = 8
 _RETRY_SECONDS = 5
+_LOOK_SECONDS = 0.05
 
 
 class Agent:
@@ -39,7 +41,7 @@ class Agent:
         self._replies = []  # (bare JID, text)
         self._asked = []  # (bare JID, text of a command)
         self._reached = None, []  # the sample that is being sent, and the owners who have it
-        self._wake = asyncio.Event()
+        self._awake = False  # the sending task has something to look for
         self.every = 60
         self._due = 0
         self._clock = 0  # what Unix time is ahead of our ticks, 0 when it is not known
@@ -85,8 +87,20 @@ class Agent:
         return register
 
     def run(self):
-        """Runs until the board is switched off."""
-        asyncio.run(self.main())
+        """Runs until the board is switched off. After a fault that nobody foresaw the board starts anew.
+
+        Ctrl-C within five seconds of such a fault leads to MicroPython's prompt instead.
+        """
+        try:
+            asyncio.run(self.main())
+        except Exception as error:  # whatever it was: nobody may be there to press the reset button
+            import machine
+            import micropython
+
+            micropython.kbd_intr(3)
+            sys.print_exception(error)
+            time.sleep(5)
+            machine.reset()
 
     async def main(self):
         """Samples, sends and receives."""
@@ -122,7 +136,7 @@ class Agent:
 
     def wake(self):
         """Lets the sending task look for work."""
-        self._wake.set()
+        self._awake = True
 
     def set_clock(self, now):
         """Takes the Unix time from the northbound."""
@@ -165,6 +179,8 @@ class Agent:
         except MotemoError as error:
             if error.reason != "duplicate":
                 self.log("message of {} device {}: {}".format(sender, encrypted.sid, error.reason))
+        except MemoryError:
+            self._out_of_memory()
         else:
             self._on_opened(opened)
         self.collect()
@@ -224,10 +240,10 @@ class Agent:
 
     async def _send_forever(self):
         while True:
-            await self._wake.wait()
-            self._wake.clear()
-            if self.engine is None or not self.northbound.online:
+            if not self._awake or self.engine is None or not self.northbound.online:
+                await asyncio.sleep(_LOOK_SECONDS)
                 continue
+            self._awake = False
             try:
                 await self._work()
             except MotemoError as error:
@@ -235,13 +251,22 @@ class Agent:
                 self.log("sending: " + str(error))
                 await asyncio.sleep(_RETRY_SECONDS)
                 self.wake()
+            except MemoryError:
+                self._out_of_memory()
+                await asyncio.sleep(_RETRY_SECONDS)
+                self.wake()
             self.collect()
+
+    def _out_of_memory(self):
+        self.collect()
+        self.engine.count("memory")
+        self.log("the heap was too small")
 
     async def _work(self):
         """Does what is due, the urgent first: keys and list on the server, pings, answers, readings."""
         keys = self.engine.keys
         if self.announce or keys.flags & BUNDLE_DIRTY:
-            await overlay.call("motemo.upkeep", "publish", self)
+            await overlay.call("motemo.publish", "publish", self)
         await self._fetch([])
         await self._send_pings()
         while self._asked:
@@ -271,8 +296,29 @@ class Agent:
             await self.northbound.send(ping[0], ping[1])
 
     async def _fetch(self, jids):
-        if self.engine.needs(jids):
-            await overlay.call("motemo.upkeep", "fetch", self, jids)
+        """Fetches what the engine needs to reach these accounts; what cannot be had is logged and left out."""
+        for _ in range(3):  # a list names bundles; a list may change meanwhile
+            needs = self.engine.needs(jids)
+            if not needs:
+                return
+            for need in needs:
+                await self._fetch_one(*need)
+
+    async def _fetch_one(self, kind, jid, device=None):
+        try:
+            found = await overlay.call(self.northbound.requests, "fetch_" + kind, self.northbound, jid, device)
+            if kind == "devices":
+                self.engine.on_devices(jid, found)
+            else:
+                self.engine.on_bundle(jid, device, found)
+        except MotemoError as error:
+            if error.reason in ("offline", "timeout"):
+                raise
+            self.log("keys of {}: {}".format(jid, error.reason))
+            if kind == "devices":
+                self.engine.on_devices(jid, [])
+            elif error.reason == "not-found":
+                self.engine.on_no_bundle(jid, device)
 
     async def _send(self, jid, text, records=None):
         await self._fetch([jid])

@@ -36,6 +36,7 @@ REASONS = (
     "random",  # no source of secure randomness
     "key-gone",  # decrypted before, or its skipped key was dropped (O-023)
     "payload",  # the ratchet message is right, the payload's tag is not (O-044)
+    "memory",  # the heap was too small
 )
 
 

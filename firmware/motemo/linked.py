@@ -33,8 +33,7 @@ class Linked:
         self._answers = {}  # request id: None, then its answer
         self._next_request = 0
         self._outgoing = None  # the agent's message that the gateway has yet to take over
-        self._taken = asyncio.Event()
-        self._answered = asyncio.Event()
+        self._taken = False
 
     async def run(self, agent):
         """Moves bytes between the port and the session, and hands the agent what comes in."""
@@ -59,10 +58,11 @@ class Linked:
         }
         if encrypted.payload is not None:
             self._outgoing["payload"] = encrypted.payload
-        self._taken.clear()
+        self._taken = False
         if self.online:
             self._queue(self._outgoing, "message")
-        await self._taken.wait()
+        while not self._taken:
+            await asyncio.sleep(_POLL_SECONDS)
         self._outgoing = None
 
     # Inside
@@ -79,7 +79,7 @@ class Linked:
             out = self._session.poll(time.ticks_ms())
         except LocalError as error:  # the message is dropped, and would be again
             self._agent.log("link: " + str(error))
-            self._taken.set()
+            self._taken = True
             return
         if out:
             self._port.write(out)
@@ -118,7 +118,7 @@ class Linked:
             self._session.accept()
         elif event[0] == "sent":
             if event[1] == "message":
-                self._taken.set()
+                self._taken = True
         elif event[0] == "up":
             # Whoever is there now may be a tool: the agent's message waits until a gateway says that it is online.
             self._context.reset()
@@ -156,6 +156,7 @@ class Linked:
 
     def _result(self, request):
         result = {"type": "result", "id": request["id"]}
+        self._agent.collect()
         try:
             if request["op"] == "status":
                 result["fields"] = overlay.call("motemo.status", "fields", self._agent)
@@ -164,4 +165,7 @@ class Linked:
         except MotemoError as error:
             result["code"] = REASONS.index(error.reason)
             result["text"] = error.text
+        except MemoryError:
+            result["code"] = REASONS.index("memory")
+        self._agent.collect()
         return result

@@ -4,8 +4,8 @@
 class Profile:
     """Limits that the engine, the store and the agent obey; `boards/NAME/board.toml` sets them.
 
-    sessions: sessions kept. cached: those of them held in memory. skipped: skipped message keys kept for each session (O-021).
-    max_skip: keys that one message may skip (O-022). prekeys: prekeys offered, 25 to 100 (O-004, O-005).
+    sessions: sessions kept. cached: those of them held in memory. skipped: skipped message keys kept for each session
+    (O-021). max_skip: keys that one message may skip (O-022). prekeys: prekeys offered, 25 to 100 (O-004, O-005).
     lease: messages that the stored sending chain stands ahead (design section 6).
     devices: devices for each message. body: bytes of decrypted content accepted.
     outbox: readings kept while nobody takes them. padding: most random characters of `rpad` (S-01: at most 200).

@@ -132,6 +132,8 @@ class Parser:
         """Keep what came of a token that is not complete."""
         token = self._token + rest
         is_tag = self._state == _TAG or self._state == _BANG
+        if is_tag and self.ended:
+            raise _error()
         if not is_tag and self._outside():
             if token.strip(_SPACE):
                 raise _error()

@@ -6,18 +6,26 @@ prints JSON on stdout and nothing else there; an error is then one JSON object t
 
 import json
 import logging
+import signal
 import sys
 
 from cyclopts import App, CycloptsError
 
 from motemo import __version__
-from motemo.errors import MotemoError
+from motemo.errors import LocalError, MotemoError
 
 __all__ = ["app", "main"]
 
-app = App(name="motemo", version=__version__, help="Sensor boards as end-to-end encrypted contacts on XMPP.")
+app = App(
+    name="motemo",
+    version=__version__,
+    help="Sensor boards as end-to-end encrypted contacts on XMPP.",
+    suppress_keyboard_interrupt=False,  # `run` says what it means
+)
 board = App(name="board", help="Virtual boards.")
 app.command(board)
+
+WORDS = ("format", "too-large")  # reasons of a LocalError that mean: wrong words
 
 # The help stands here because the modules are not loaded for a list of the commands.
 _COMMANDS = {
@@ -36,6 +44,8 @@ board.command("motemo_host.commands.board:run", name="run", help="Start a virtua
 
 def main() -> None:
     """The entry point of the `motemo` command."""
+    sys.stdout.reconfigure(errors="replace")  # a QR code on a terminal that has not got its characters
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     sys.exit(run(sys.argv[1:]))
 
 
@@ -48,28 +58,31 @@ def run(words: list[str]) -> int:
     except CycloptsError as error:
         _explain(as_json, "words", str(error).strip().splitlines()[-1] + " Try motemo --help.")
         return 2
-    except MotemoError as error:
-        _explain(as_json, error.reason, error.text or error.reason)
-        return 1
-    except BaseExceptionGroup as group:
-        error = _cause(group)
-        _explain(as_json, error.reason, error.text or error.reason)
-        return 1
+    except (MotemoError, OSError, BaseExceptionGroup) as error:
+        return _failed(as_json, _cause(error))
     except KeyboardInterrupt:
         return 0  # how a gateway, a collector or a virtual board is ended
     return 0
 
 
-def _cause(group: BaseExceptionGroup) -> MotemoError:
-    """The first of our errors in a group; anything else is a fault of the program and is raised."""
-    known, others = group.split(MotemoError)
-    if others is not None or known is None:
-        raise group
-    first: BaseException = known
-    while isinstance(first, BaseExceptionGroup):
-        first = first.exceptions[0]
-    assert isinstance(first, MotemoError)
-    return first
+def _cause(error: BaseException) -> MotemoError | OSError:
+    """The first of a group's errors, if all are such as can be foreseen; a fault of the program is raised."""
+    if isinstance(error, BaseExceptionGroup):
+        known, others = error.split((MotemoError, OSError))
+        if others is not None or known is None:
+            raise error
+        return _cause(known.exceptions[0])
+    assert isinstance(error, MotemoError | OSError)
+    return error
+
+
+def _failed(as_json: bool, error: MotemoError | OSError) -> int:
+    if isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename else ""
+        _explain(as_json, "refused", f"{place}{error.strerror or error}")
+        return 1
+    _explain(as_json, error.reason, error.text or error.reason)
+    return 2 if isinstance(error, LocalError) and error.reason in WORDS else 1
 
 
 def _explain(as_json: bool, reason: str, sentence: str) -> None:

@@ -6,6 +6,7 @@ disk, before the server hears that we have it.
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from motemo.omemo.keys import ANNOUNCED, BUNDLE_DIRTY
 from motemo.profile import host_profile
 from motemo.store.journal import Journal
 
+from .queue import Queue
 from .readings import Reading, Readings, parse_senml
 from .stanzas import Device
 from .xmpp import Account, Received
@@ -27,6 +29,10 @@ __all__ = ["Collector", "Heard", "open_identity"]
 log = logging.getLogger(__name__)
 
 _FETCH_ROUNDS = 3  # a list names bundles, and may change meanwhile
+_NOTE_EVERY = 60  # seconds
+_READY_SECONDS = 30
+# What a message that was decrypted in a former life may end with when it comes again, from the archive.
+_AGAIN = ("duplicate", "key-gone", "no-prekey")
 
 
 class Heard(NamedTuple):
@@ -55,15 +61,18 @@ def open_identity(folder: Path, jid: str) -> Engine:
 
 
 class Collector:
-    """Runs an identity over its account. `on_heard` gets what comes in; nothing of it is acknowledged before."""
+    """Runs an identity over its account. `on_heard` gets what comes in; nothing of it is acknowledged before.
 
-    def __init__(self, engine: Engine, account: Account, readings: Readings, only: frozenset[str] = frozenset()):
-        """only: the accounts to listen to; empty means all."""
+    arrivals: keeps until when everything was received. It and the readings are closed at the end of `run`.
+    """
+
+    def __init__(self, engine: Engine, account: Account, readings: Readings, arrivals: Queue):
         self.engine = engine
         self.on_heard: Callable[[Heard], None] = lambda heard: None
         self._account = account
         self._readings = readings
-        self._only = only
+        self._arrivals = arrivals
+        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._ready = asyncio.Event()
         self._wake = asyncio.Event()
         self._sending = asyncio.Lock()
@@ -72,15 +81,26 @@ class Collector:
         account.on_unreadable = self._unreadable
         account.on_devices = self._devices_changed
         account.on_online = self._online_changed
+        account.on_catch_up = lambda _begins: self._note_online()
 
     async def run(self) -> None:
         """Stays online and keeps bundle, list, pings and sessions in order, until cancelled.
 
-        Raises RemoteError "refused" when the server does not let us in at the first attempt.
+        Raises RemoteError "refused" when the server does not let us in at the first attempt, StateError when readings
+        cannot be stored.
         """
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._account.stay_online())
-            group.create_task(self._keep_up())
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._account.stay_online(lambda: self._arrivals.last_online(self._account.jid)))
+                group.create_task(self._keep_up())
+                group.create_task(self._note_online_often())
+                group.create_task(self._fail())
+        finally:
+            self._note_online()
+            await self._account.close()
+            self.engine.flush()
+            self._arrivals.close()
+            self._readings.close()
 
     async def ready(self) -> None:
         """Returns once keys and list are published, so that boards can reach us."""
@@ -89,9 +109,14 @@ class Collector:
     async def send(self, jid: str, text: str, wait: float) -> str:
         """Sends an encrypted text to the pinned devices of `jid`; returns the answer, "" when wait is 0.
 
-        Raises StateError "no-devices" or RemoteError "timeout" when no answer came in `wait` seconds.
+        Raises StateError "no-devices", "offline" without a connection, RemoteError "timeout" when no answer came in
+        `wait` seconds.
         """
-        await self.ready()
+        try:
+            async with asyncio.timeout(_READY_SECONDS):
+                await self.ready()
+        except TimeoutError:
+            raise StateError("offline", f"{self._account.jid} has no connection; see the log of motemo listen") from None
         answer = asyncio.get_running_loop().create_future()
         entry = (jid, answer)
         self._waiting.append(entry)
@@ -106,7 +131,9 @@ class Collector:
             async with asyncio.timeout(wait):
                 return await answer
         except TimeoutError:
-            raise RemoteError("timeout", f"{jid} has the message, but did not answer in {wait:g} s") from None
+            raise RemoteError(
+                "timeout", f"sent, but {jid} did not answer in {wait:g} s; check that it is on and its gateway runs"
+            ) from None
         finally:
             self._waiting.remove(entry)
 
@@ -118,32 +145,39 @@ class Collector:
                 raise
             raise StateError(
                 "no-devices",
-                f"no device of {jid} is pinned and listed; give its fingerprint (--from {jid}=FINGERPRINT to "
-                "motemo listen), and check that the board is on",
+                f"no device of {jid} is both trusted and on the server; name it as {jid}=FINGERPRINT (motemo provision "
+                "and motemo status show that), and check that motemo gateway runs for it",
             ) from None
 
     # What comes in: plain functions, done before the server hears that we have it
 
     def _received(self, received: Received) -> None:
-        if self._only and received.sender not in self._only:
-            return
         device = received.encrypted.sid
         try:
             opened = self.engine.open(received.sender, received.encrypted, received.stamp)
             heard = self._read(opened)
         except MotemoError as error:
             self._wake.set()
-            if error.reason != "duplicate":  # O-122: without any warning
+            if received.archive_id and not self._account.caught_up and error.reason in _AGAIN:
+                log.info("a message of %s device %d came again (%s)", received.sender, device, error.reason)
+            elif error.reason != "duplicate":  # O-122: without any warning
                 self.on_heard(Heard(received.sender, device, False, problem=error.reason))
             return
         self._wake.set()
         if heard is None:
             return
         if heard.readings:
-            self._readings.add(heard.jid, heard.device, heard.trusted, list(heard.readings))
+            self._store(heard)
         elif heard.trusted:
             self._answered(heard.jid, heard.text)
         self.on_heard(heard)
+
+    def _store(self, heard: Heard) -> None:
+        try:
+            self._readings.add(heard.jid, heard.device, heard.trusted, list(heard.readings))
+        except StateError as error:
+            if not self._failed.done():
+                self._failed.set_exception(error)  # what comes from now on stays on the server
 
     def _read(self, opened: Opened) -> Heard | None:
         content = opened.envelope
@@ -169,10 +203,23 @@ class Collector:
             self.engine.on_devices(jid, [device.id for device in devices])
 
     def _online_changed(self, online: bool) -> None:
+        self._note_online()
         if online:
             self._wake.set()
 
     # Upkeep
+
+    def _note_online(self) -> None:
+        if self._account.caught_up:
+            self._arrivals.note_online(self._account.jid, int(time.time()))
+
+    async def _note_online_often(self) -> None:
+        while True:
+            await asyncio.sleep(_NOTE_EVERY)
+            self._note_online()
+
+    async def _fail(self) -> None:
+        await self._failed
 
     async def _keep_up(self) -> None:
         while True:

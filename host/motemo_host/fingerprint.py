@@ -7,7 +7,7 @@ import segno
 
 from motemo.errors import LocalError
 
-from .stanzas import bare_jid
+from .home import parse_address
 
 __all__ = ["grouped", "parse_fingerprint", "parse_pin", "qr_text", "uri"]
 
@@ -31,7 +31,7 @@ def parse_fingerprint(text: str) -> bytes:
 def parse_pin(text: str) -> tuple[str, list[bytes]]:
     """(bare JID, fingerprints) of JID or JID=FINGERPRINT,…; raises LocalError "format"."""
     jid, equals, fingerprints = text.partition("=")
-    return bare_jid(jid), [parse_fingerprint(one) for one in fingerprints.split(",")] if equals else []
+    return parse_address(jid), [parse_fingerprint(one) for one in fingerprints.split(",")] if equals else []
 
 
 def uri(jid: str, device: int, fingerprint: bytes) -> str:

@@ -90,6 +90,7 @@ class Gateway:
         try:
             await asyncio.gather(*works)
         finally:
+            self._account.on_online = lambda online: None  # the end is no news for the board
             for task in [*works, *self._tasks]:
                 task.cancel()
             await asyncio.gather(*works, *self._tasks, return_exceptions=True)

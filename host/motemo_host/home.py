@@ -12,11 +12,14 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from motemo.errors import LocalError, StateError
+from motemo.errors import LocalError, MotemoError, StateError
 
 from .stanzas import bare_jid
 
-__all__ = ["Credentials", "Home", "KnownBoard", "default_home", "read_password"]
+__all__ = ["Credentials", "Home", "KnownBoard", "locked", "parse_address", "parse_server", "read_password"]
+
+
+_MOST_NAME = 240  # bytes of an account's address, which names files here
 
 
 @dataclass(frozen=True)
@@ -59,12 +62,10 @@ class Home:
         """Keeps how a board's account logs in, for the gateway."""
         _write_json(self._folder("accounts") / _file(credentials.jid, ".json"), asdict(credentials))
 
-    def credentials(self, jid: str) -> Credentials:
-        """How an account logs in; raises StateError "not-found"."""
+    def credentials(self, jid: str) -> Credentials | None:
+        """How an account logs in, None when that is not kept here."""
         path = self._folder("accounts") / _file(jid, ".json")
-        if not path.exists():
-            raise StateError("not-found", f"no login for {jid} is kept here; run motemo provision for its board first")
-        return Credentials(**_read_json(path))
+        return Credentials(**_read_json(path)) if path.exists() else None
 
     # Boards
 
@@ -81,6 +82,10 @@ class Home:
     def identity(self, jid: str) -> Path:
         """The folder of a collector's identity: journal, lock, socket."""
         return self._folder("identities", _file(jid))
+
+    def arrivals(self, jid: str) -> Path:
+        """What a collector's account received last."""
+        return self.identity(jid) / "arrivals.db"
 
     def queue(self, jid: str) -> Path:
         """The gateway's queue for the board of that account."""
@@ -123,31 +128,41 @@ def locked(folder: Path, what: str) -> Iterator[None]:
         yield
 
 
+def parse_address(text: str) -> str:
+    """The bare JID of an account, in its normal form; raises LocalError "format"."""
+    try:
+        jid = bare_jid(text)
+    except MotemoError:
+        jid = ""
+    if "@" not in jid or jid.startswith(".") or "/" in jid or len(jid.encode()) > _MOST_NAME:
+        raise LocalError("format", f"{text!r} is not the address of an account, like alice@example.org")
+    return jid
+
+
 def parse_server(text: str) -> tuple[str, int]:
     """(host, port) of HOST:PORT; raises LocalError "format"."""
     host, colon, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not colon or not host or not port.isdigit() or not 0 < int(port) < 65536:
-        raise LocalError("format", f"--server wants HOST:PORT, not {text}")
+        raise LocalError("format", f"--server wants HOST:PORT, not {text!r}")
     return host, int(port)
 
 
 def read_password(path: Path) -> str:
-    """The password in a file, without the end of its line; raises LocalError "not-found" or "format"."""
+    """The password in a file, without the end of its line; raises LocalError "not-found" or "refused"."""
     try:
         password = path.read_text(encoding="utf-8").rstrip("\r\n")
+    except FileNotFoundError:
+        raise LocalError("not-found", f"there is no password file {path}; write the password into it") from None
     except (OSError, UnicodeDecodeError):
-        raise LocalError("not-found", f"the password file {path} cannot be read") from None
+        raise LocalError("refused", f"the password file {path} cannot be read; check its name and its mode") from None
     if not password:
-        raise LocalError("format", f"the password file {path} is empty")
+        raise LocalError("not-found", f"the password file {path} is empty; write the password into it")
     return password
 
 
 def _file(jid: str, ending: str = "") -> str:
-    name = bare_jid(jid)
-    if "/" in name or "\0" in name or name.startswith("."):
-        raise LocalError("format", f"{jid!r} is not an account's address")
-    return name + ending
+    return parse_address(jid) + ending
 
 
 def _write_json(path: Path, value: dict) -> None:
@@ -162,6 +177,9 @@ def _write_json(path: Path, value: dict) -> None:
 
 def _read_json(path: Path) -> dict:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(value, dict):
+            raise ValueError
+        return value
     except (OSError, ValueError):
         raise StateError("corrupt", f"{path} cannot be read; run motemo provision again") from None

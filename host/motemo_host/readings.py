@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from motemo.errors import RemoteError
+from motemo.errors import RemoteError, StateError
 
 __all__ = ["Reading", "Readings", "parse_senml"]
 
@@ -38,25 +38,36 @@ class Reading(NamedTuple):
 
 
 class Readings:
-    """Opens or makes the database; `add` returns once the rows are on disk."""
+    """Opens or makes the database; `add` returns once the rows are on disk. Raises StateError "corrupt"."""
 
     def __init__(self, path: Path):
-        path.touch(mode=0o600)
-        self._db = sqlite3.connect(path, isolation_level=None)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
-        self._db.executescript(_SCHEMA)
+        self._path = path
+        try:
+            path.touch(mode=0o600)
+            self._db = sqlite3.connect(path, isolation_level=None)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.executescript(_SCHEMA)
+        except (OSError, sqlite3.Error) as error:
+            raise self._unusable(error) from None
 
     def add(self, board: str, device: int, trusted: bool, readings: list[Reading]) -> None:
         """Stores what one message held."""
         now = time.time()
         rows = [(board, device, trusted, now, one.time or now, one.name, one.unit, one.value) for one in readings]
-        self._db.execute("BEGIN")
-        self._db.executemany(
-            "INSERT INTO readings (board, device, trusted, received, time, name, unit, value) VALUES (?,?,?,?,?,?,?,?)",
-            rows,
-        )
-        self._db.execute("COMMIT")
+        try:
+            with self._db:
+                self._db.execute("BEGIN")
+                self._db.executemany(
+                    "INSERT INTO readings (board, device, trusted, received, time, name, unit, value) "
+                    "VALUES (?,?,?,?,?,?,?,?)",
+                    rows,
+                )
+        except sqlite3.Error as error:
+            raise self._unusable(error) from None
+
+    def _unusable(self, error: Exception) -> StateError:
+        return StateError("corrupt", f"readings cannot be stored in {self._path} ({error}); make it usable, or see --db")
 
     def close(self) -> None:
         """Closes the database."""

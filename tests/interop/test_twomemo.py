@@ -5,9 +5,9 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from motemo.crypto.ed25519 import edwards_to_montgomery
+from motemo.crypto.points import edwards_to_montgomery
 from motemo.errors import RemoteError
-from motemo.omemo import bundle, envelope, envelope_reader, exchange, identity, records, trust
+from motemo.omemo import admission, bundle, envelope, envelope_reader, identity, records, trust
 from motemo.omemo.dialects import OMEMO2
 from motemo.omemo.engine import Engine
 from motemo.omemo.keys import BUNDLE_DIRTY
@@ -260,7 +260,7 @@ async def test_message_without_a_session_is_answered_by_a_new_one(pair):
     assert board.open(await alice.encrypt(BOARD, wrap("hello"))) == "hello"
     assert await alice.decrypt(BOARD, board.ping()) is None
     board.publish()
-    exchange.replace_sessions(board.engine)
+    admission.replace_sessions(board.engine)
     assert len(board.store.keys(records.SESSION)) == 0
     with pytest.raises(RemoteError) as caught:
         board.open(await alice.encrypt(BOARD, wrap("lost")))

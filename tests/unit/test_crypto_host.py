@@ -17,13 +17,24 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from motemo.crypto import _native, _portable, _portable_ed25519, cipher, curve, ed25519, kdf, sha512
+from motemo.crypto import (
+    _native,
+    _portable,
+    _portable_ed25519,
+    _portable_edwards,
+    cipher,
+    curve,
+    ed25519,
+    kdf,
+    points,
+    sha512,
+)
 from motemo.errors import LocalError, RemoteError
 from tests.covers import covers
 from tests.unit import test_cipher, test_curve, test_ed25519
 from tests.wasm_shim import cryptolib
 
-P, L, D = _portable.P, _portable.L, _portable_ed25519.D
+P, L, D = _portable.P, _portable_edwards.L, _portable_ed25519.D
 VECTORS = Path(os.environ.get("MOTEMO_VECTORS") or Path(__file__).resolve().parents[3] / "shared" / "vectors")
 
 keys = st.binary(min_size=32, max_size=32)
@@ -45,6 +56,7 @@ def verdict(function, *args):
 
 def use_portable_backend(patch):
     patch.setattr(curve, "backend", _portable)
+    patch.setattr(curve, "_PUBLIC", "motemo.crypto._portable_edwards")
     patch.setattr(ed25519, "backend", _portable_ed25519)
 
 
@@ -104,7 +116,7 @@ def test_x25519_agrees(scalar, u):
 @settings(max_examples=300, deadline=None)
 @given(any_key)
 def test_public_keys_agree(key):
-    assert _portable.x25519_public(key) == _native.x25519_public(key)
+    assert _portable_edwards.x25519_public(key) == _native.x25519_public(key)
     assert _portable_ed25519.ed25519_public(key) == _native.ed25519_public(key)
 
 
@@ -141,9 +153,9 @@ def test_map_agrees_with_libsodium(public):
         # libsodium refuses points outside the main subgroup too, and takes what is not canonical.
         return
     if int.from_bytes(public, "little") % 2**255 < P:
-        assert ed25519.edwards_to_montgomery(public) == expected
+        assert points.edwards_to_montgomery(public) == expected
     else:
-        assert verdict(ed25519.edwards_to_montgomery, public) == "bad-point"
+        assert verdict(points.edwards_to_montgomery, public) == "bad-point"
 
 
 @settings(max_examples=100, deadline=None)
@@ -153,8 +165,8 @@ def test_identity_key_maps_as_in_libsodium(seed):
     public, secret = nacl.bindings.crypto_sign_seed_keypair(seed)
     scalar = nacl.bindings.crypto_sign_ed25519_sk_to_curve25519(secret)
     assert ed25519.identity_scalar(seed) == scalar
-    assert ed25519.edwards_to_montgomery(public) == nacl.bindings.crypto_sign_ed25519_pk_to_curve25519(public)
-    assert ed25519.edwards_to_montgomery(public) == curve.x25519_public(scalar)
+    assert points.edwards_to_montgomery(public) == nacl.bindings.crypto_sign_ed25519_pk_to_curve25519(public)
+    assert points.edwards_to_montgomery(public) == curve.x25519_public(scalar)
 
 
 # Keys with a component of small order: s B = R + k A then holds for some messages only.
@@ -185,8 +197,8 @@ def test_verdicts_on_keys_of_mixed_order_agree(monkeypatch):
     order_8 = decode(test_ed25519.SMALL_ORDER_Y[3].to_bytes(32, "little"))
     mixed = encode(affine_sum(decode(ed25519.ed25519_public(seed)), order_8))
     # X25519's private keys are multiples of 8, so that the component does nothing.
-    shared = curve.x25519(b"k" * 32, ed25519.edwards_to_montgomery(ed25519.ed25519_public(seed)))
-    assert on_both(monkeypatch, curve.x25519, b"k" * 32, ed25519.edwards_to_montgomery(mixed)) == shared
+    shared = curve.x25519(b"k" * 32, points.edwards_to_montgomery(ed25519.ed25519_public(seed)))
+    assert on_both(monkeypatch, curve.x25519, b"k" * 32, points.edwards_to_montgomery(mixed)) == shared
     r = int.from_bytes(ed25519.identity_scalar(b"r" * 32), "little")
     point = ed25519.ed25519_public(b"r" * 32)
     verdicts = set()
@@ -213,7 +225,11 @@ def test_comb_table():
         for bit in range(3):
             tooth_x, tooth_y = teeth[bit]
             x, y = affine_sum((x, y), (tooth_x if index >> bit & 1 else P - tooth_x, tooth_y))
-        assert _portable.split(_portable.comb_entry(index)) == ((y + x) % P, (y - x) % P, 2 * D * x * y % P)
+        assert _portable_edwards.split(_portable_edwards.comb_entry(index)) == (
+            (y + x) % P,
+            (y - x) % P,
+            2 * D * x * y % P,
+        )
 
 
 @given(st.lists(st.binary(max_size=300), min_size=1, max_size=4))
@@ -255,7 +271,7 @@ def test_any_ciphertext_gives_a_plaintext_or_a_remote_error(ciphertext):
 @given(st.binary(max_size=40) | any_key, st.binary(max_size=70) | st.binary(min_size=64, max_size=64))
 def test_any_key_and_signature_give_a_result_or_a_remote_error(public, signature):
     verdict(curve.x25519, bytes(32), public)
-    verdict(ed25519.edwards_to_montgomery, public)
+    verdict(points.edwards_to_montgomery, public)
     assert verdict(ed25519.ed25519_verify, public, b"", signature) in ("length", "bad-signature")
 
 

@@ -6,9 +6,9 @@ from motemo.crypto.ed25519 import (
     ed25519_public,
     ed25519_sign,
     ed25519_verify,
-    edwards_to_montgomery,
     identity_scalar,
 )
+from motemo.crypto.points import edwards_to_montgomery
 from motemo.crypto.sha512 import sha512
 from motemo.errors import LocalError, RemoteError
 from tests.covers import covers

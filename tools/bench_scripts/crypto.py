@@ -1,4 +1,7 @@
-"""Milliseconds that the primitives take on this interpreter, beside a plain X25519 ladder. Runs on MicroPython.
+"""Milliseconds that the primitives and a whole message take, beside a plain X25519 ladder. Runs on MicroPython.
+
+The message is a reading that one engine seals and another one opens in the middle of a session, with all that is
+loaded and stored for it, but to memory instead of flash.
 
 Each figure is the least of `ROUNDS` measurements: what else the machine does can only add to it. The functions take
 turns, so that a busy while meets all alike, and garbage is collected in between, so that nobody pays for another's.
@@ -45,6 +48,7 @@ def figures():
     """The figures by their dotted keys. AssertionError if the baseline computes something else than we do."""
     found = primitives()
     found["crypto.x25519_to_plain"] = found["crypto.x25519_ms"] / found["crypto.x25519_plain_ms"]
+    found.update(message())
     return found
 
 
@@ -68,6 +72,19 @@ def primitives():
             "crypto.hkdf_ms": lambda: kdf.hkdf_sha256(scalar, bytes(32), b"OMEMO Message Key Material", 80),
         }
     )
+
+
+def message():
+    """The figure of the engine. It comes last: big integers take longer when there is more on the heap."""
+    from tools.bench_scripts import _pair
+
+    board, owner = _pair.pair()
+
+    def seal_open():
+        opened = owner.open(_pair.BOARD, board.seal([_pair.OWNER], "temperature 21.5 °C"))
+        assert opened.trusted and opened.envelope.body
+
+    return measure({"crypto.seal_open_ms": seal_open})
 
 
 def measure(functions):

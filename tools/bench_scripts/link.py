@@ -1,39 +1,24 @@
-"""Bytes on the link for one reading and one ping, and of the stanza that carries the reading."""
+"""Bytes on the link for what a board sends to one device, and of the stanza that carries it.
 
+Two engines, the agent's own texts, and both ends of the link: nothing is made up but the JIDs. The padding is random,
+so that sizes vary; the most of `MESSAGES` counts. Acknowledgements go the other way and are counted apart.
+"""
+
+import itertools
 import os
-from base64 import b64encode
 
+from slixmpp import JID, Message
+
+from motemo import telemetry
 from motemo.link import cbor, messages
 from motemo.link.session import BOARD, HOST, Session
 from motemo_host import hostcbor
+from motemo_host.stanzas import message_elements
+from tools.bench_scripts import _pair
 
-BOARD_JID, OWNER_JID = "board1@example.org", "alice@example.org"
-BOARD_DEVICE, OWNER_DEVICE = 1234567890, 987654321
-RATCHET_KEY = os.urandom(32)
-
-
-def ratchet_message(counter: int, ciphertext: int) -> bytes:
-    """An OMEMOAuthenticatedMessage with random MAC and ciphertext, its fields as XEP-0384 has them."""
-    inner = bytes((0x08, counter, 0x10, 4, 0x1A, 32)) + RATCHET_KEY + bytes((0x22, ciphertext)) + os.urandom(ciphertext)
-    return bytes((0x0A, 16)) + os.urandom(16) + bytes((0x12, len(inner))) + inner
-
-
-# TO BE REPLACED by what the engine seals; the sizes are the real ones.
-def sealed_reading(counter: int) -> tuple[list[tuple[str, int, bool, bytes]], bytes]:
-    """The keys and the payload of a message with a body of 20 bytes to one device that has answered."""
-    return [(OWNER_JID, OWNER_DEVICE, False, ratchet_message(counter, 64))], os.urandom(176)
-
-
-def stanza(keys: list[tuple[str, int, bool, bytes]], payload: bytes) -> bytes:
-    """The same message as a gateway, or a board of its own, writes it to the server."""
-    ((jid, rid, _, data),) = keys
-    return (
-        f"<message from='{BOARD_JID}/board' to='{jid}' id='{os.urandom(8).hex()}' type='chat'>"
-        f"<encrypted xmlns='urn:xmpp:omemo:2'><header sid='{BOARD_DEVICE}'><keys jid='{jid}'>"
-        f"<key rid='{rid}'>{b64encode(data).decode()}</key></keys></header>"
-        f"<payload>{b64encode(payload).decode()}</payload></encrypted>"
-        "<encryption xmlns='urn:xmpp:eme:0' namespace='urn:xmpp:omemo:2'/><store xmlns='urn:xmpp:hints'/></message>"
-    ).encode()
+MESSAGES = 50  # the owner's heartbeat would come at counter 53
+SAMPLE = [("temperature", "Cel", 21.5)]
+NOON = 1_767_225_600
 
 
 class Wire:
@@ -45,6 +30,7 @@ class Wire:
         self.host = Session(HOST, os.urandom(4))
         self.received: list[dict] = []
         self.from_board = self.to_board = 0
+        self.ids = itertools.count((1 << 16) + 1)  # as the agent counts them in its first life
         self.settle()
 
     def settle(self) -> None:
@@ -61,8 +47,12 @@ class Wire:
                     self.host.accept()
             self.board.receive(back)
 
-    def cost(self, message: dict) -> tuple[int, int]:
-        """Bytes (from the board, to the board) until the gateway has taken `message` over."""
+    def cost(self, encrypted) -> tuple[int, int]:
+        """Bytes (from the board, to the board) until the gateway has taken a message for the owner over."""
+        message = {"type": "message", "id": next(self.ids), "to": _pair.OWNER, "dialect": encrypted.dialect}
+        message |= {"sid": encrypted.sid, "keys": encrypted.keys}
+        if encrypted.payload is not None:
+            message["payload"] = encrypted.payload
         before = self.from_board, self.to_board
         self.board.send(message)
         self.settle()
@@ -70,25 +60,47 @@ class Wire:
         return self.from_board - before[0], self.to_board - before[1]
 
 
-def costs(messages_in_turn: list[dict]) -> list[tuple[int, int]]:
-    """What each message costs in one session."""
-    wire = Wire()
-    return [wire.cost(message) for message in messages_in_turn]
+def stanza(encrypted) -> int:
+    """Bytes of the same message as the gateway writes it to the server."""
+    message = Message()
+    message["to"], message["type"], message["id"] = JID(_pair.OWNER), "chat", os.urandom(12).hex()
+    for element in message_elements(encrypted):
+        message.append(element)
+    return len(str(message).encode())
 
 
 def figures() -> dict[str, int]:
-    """The most that any but the first message of a session takes; acknowledgements are counted apart."""
-    readings, pings = [], []
-    for counter in range(100):
-        message = {"type": "message", "id": (1 << 16) + counter, "to": OWNER_JID, "dialect": 2, "sid": BOARD_DEVICE}
-        keys, payload = sealed_reading(counter)
-        readings.append(message | {"keys": keys, "payload": payload})
-        pings.append(message | {"keys": [(OWNER_JID, OWNER_DEVICE, False, ratchet_message(counter, 48))]})
-    first, *later = costs(readings)
-    return {
-        "link.reading_bytes": max(out for out, _ in later),
-        "link.ack_bytes": max(back for _, back in later),
-        "link.first_reading_bytes": first[0],
-        "link.stanza_bytes": len(stanza(*sealed_reading(1))),
-        "link.ping_bytes": max(out for out, _ in costs(pings)[1:]),
-    }
+    """The figures by their dotted keys."""
+    line = telemetry.line(SAMPLE)
+    assert len(line.encode()) == 20
+    board, owner = _pair.device(_pair.BOARD), _pair.device(_pair.OWNER)
+    wire = Wire()
+    found = {"link.key_exchange_bytes": wire.cost(_pair.start(board, owner))[0]}
+    _pair.answer(board, owner)
+
+    def reading(records: str | None):
+        sealed = board.seal([_pair.OWNER], line, records)
+        opened = owner.open(_pair.BOARD, sealed)
+        assert opened.trusted and opened.envelope.body == line
+        return sealed
+
+    found["link.first_reading_bytes"] = wire.cost(reading(None))[0]
+    readings = [reading(None) for _ in range(MESSAGES)]
+    costs = [wire.cost(sealed) for sealed in readings]
+    found["link.reading_bytes"] = max(out for out, _ in costs)
+    found["link.ack_bytes"] = max(back for _, back in costs)
+    found["link.stanza_bytes"] = max(stanza(sealed) for sealed in readings)
+    readings = [reading(telemetry.senml(NOON, SAMPLE)) for _ in range(MESSAGES)]
+    found["link.senml_reading_bytes"] = max(wire.cost(sealed)[0] for sealed in readings)
+    found["link.senml_stanza_bytes"] = max(stanza(sealed) for sealed in readings)
+    found["link.ping_bytes"] = wire.cost(heartbeat(board, owner))[0]
+    return found
+
+
+def heartbeat(board, owner):
+    """The empty message that the board sends when the owner has written 53 times; its ratchet key is a new one."""
+    while True:
+        board.open(_pair.OWNER, owner.seal([_pair.BOARD], "get"))
+        ping = board.next_ping()
+        if ping:
+            return ping[1]

@@ -1,27 +1,22 @@
-"""Ed25519 on Python's big integers (RFC 8032): what a board computes with. Seldom needed, so apart from `_portable`.
+"""Ed25519 on Python's big integers (RFC 8032): what a board computes with. Seldom needed, so apart from the others.
 
 Arguments are `bytes` that `ed25519` has checked.
 """
 
-from motemo.crypto._portable import (
+from motemo.crypto._portable import P, clamp, invert, multiply, power, reduce
+from motemo.crypto._portable_edwards import (
     L,
-    P,
     add,
-    clamp,
     column,
     comb_digits,
     comb_entry,
     double,
-    invert,
-    multiply,
     multiply_base,
-    power,
-    reduce,
     split,
 )
+from motemo.crypto.points import D
 from motemo.crypto.sha512 import sha512
 
-D = 37095705934669439343138083508754565189542113879843219016388785533085940283555  # -121665 / 121666
 _SQRT_M1 = 19681161376707505956807079304988542015446066515923890162744021073123829784752
 
 

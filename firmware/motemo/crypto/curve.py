@@ -4,6 +4,7 @@ A u coordinate that is not canonical is accepted: bit 255 is ignored and the res
 A point of small order shows in an all-zero result, which is refused (section 6.1).
 """
 
+from motemo import overlay
 from motemo.crypto import NATIVE
 from motemo.errors import LocalError, RemoteError
 
@@ -11,6 +12,8 @@ if NATIVE:
     from motemo.crypto import _native as backend
 else:
     from motemo.crypto import _portable as backend
+
+_PUBLIC = "motemo.crypto._native" if NATIVE else "motemo.crypto._portable_edwards"
 
 
 def x25519(scalar: bytes, u: bytes) -> bytes:
@@ -32,4 +35,4 @@ def x25519_public(scalar: bytes) -> bytes:
     """The public key (u coordinate) of a private key, both 32 bytes; LocalError "length"."""
     if len(scalar) != 32:
         raise LocalError("length", "a private key has 32 bytes")
-    return backend.x25519_public(scalar)
+    return overlay.call(_PUBLIC, "x25519_public", scalar)

@@ -3,7 +3,7 @@
 from motemo.omemo.elements import Bundle
 
 
-async def fetch_devices(linked, jid):
+async def fetch_devices(linked, jid, _=None):
     """The device ids of an account; empty when it has none."""
     return (await linked.request({"type": "fetch-devices", "jid": jid}))["devices"]
 

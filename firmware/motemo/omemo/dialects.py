@@ -68,7 +68,7 @@ class _Omemo2:
         return key + hmac_sha256(mac_key, ciphertext)[:16], ciphertext
 
     def decrypt_payload(self, key_and_tag, ciphertext):
-        """The plaintext; raises RemoteError "payload" when the tag does not fit, before anything is decrypted (O-044)."""
+        """The plaintext; raises RemoteError "payload" for a wrong tag, before anything is decrypted (O-044)."""
         if len(key_and_tag) != 48:
             raise RemoteError("payload", "key length")
         cipher_key, mac_key, iv = _split(hkdf_sha256(key_and_tag[:32], _ZEROS, b"OMEMO Payload", 80))

@@ -158,41 +158,10 @@ class Engine:
             raise
 
     def _open(self, sender, encrypted, stamp):
-        kex, data = self._own_key(encrypted)
-        if sender == self.keys.jid and encrypted.sid == self.keys.device:
-            raise RemoteError("duplicate", "our own message")
-        key = device_key(sender, encrypted.sid)
-        session = self.session(key)
-        skipped = self._skipped(self.store.get(records.SKIPPED, key))
-        changes = []
-        if kex:
-            dialect = dialects.by_number(encrypted.dialect)
-            prekey_id, signed_prekey_id, identity_key, ephemeral, data = dialect.decode_exchange(data)
-            if session is None or session.ephemeral != ephemeral or session.their_identity != identity_key:
-                session = overlay.call(
-                    _EXCHANGE, "respond", dialect, self.keys, prekey_id, signed_prekey_id, identity_key, ephemeral
-                )
-                skipped = self._skipped(None)
-                changes.append((records.SKIPPED, key, None))
-                changes.append((records.PREKEY, records.id_key(prekey_id), None))
-        elif session is None:
-            self._want_answer(sender, key)
-            raise RemoteError("no-session")
-        else:
-            dialect = session.dialect
-
-        plaintext = session.decrypt(data, self.keys.identity_key, skipped, self.profile.max_skip)
-        pinned = trust.is_pinned(self.store, sender, session.fingerprint)
-        if changes:
-            changes += overlay.call(_EXCHANGE, "admit", self, key, session, pinned)
-            changes += self.keys.replacement()
-            session.flags |= ratchet.PING
-        if skipped.changed:
-            changes.append((records.SKIPPED, key, skipped.record() or None))
-        self.keep(key, session, changes)
+        session, plaintext, pinned = overlay.call("motemo.omemo.receiving", "receive", self, sender, encrypted)
         if encrypted.payload is None:
             return Opened(sender, encrypted.sid, pinned, None)
-        content = dialect.decrypt_payload(plaintext, encrypted.payload)
+        content = session.dialect.decrypt_payload(plaintext, encrypted.payload)
         if len(content) > self.profile.body:
             raise RemoteError("too-large", "content")
         content = overlay.call("motemo.omemo.envelope_reader", "read", content, sender, None, False, stamp)
@@ -212,22 +181,6 @@ class Engine:
         self.counters[reason] = self.counters.get(reason, 0) + 1
 
     # Inside
-
-    def _own_key(self, encrypted):
-        for jid, rid, kex, data in encrypted.keys:
-            if rid == self.keys.device and jid == self.keys.jid:
-                return kex, data
-        raise RemoteError("not-for-us")
-
-    def _skipped(self, record):
-        return overlay.call("motemo.omemo.skipped", "Skipped", record, self.profile.skipped)
-
-    def _want_answer(self, jid, key):
-        """Asks for a session with a device that has lost its own, if its account has pins (O-121)."""
-        if key in self.rebuild or key in self.unusable or len(self.rebuild) >= self.profile.devices:
-            return
-        if trust.pins(self.store, jid):
-            self.rebuild.append(key)
 
     def _is_other(self, jid, device):
         return device != self.keys.device or jid != self.keys.jid

@@ -1,6 +1,5 @@
 """Reads and checks the envelope that omemo:2 decrypts (XEP-0420 0.5.0); `motemo.omemo.envelope` writes it."""
 
-from motemo import timestamp
 from motemo.errors import RemoteError
 from motemo.xml import Parser
 
@@ -100,6 +99,8 @@ class _Reader:
             if not jid or expected is not None and _bare(jid) != _bare(expected):
                 raise _bad()
         elif name == "time":
+            from motemo import timestamp  # few messages need it
+
             stamp = self.envelope.stamp = timestamp.read(attributes.get("stamp", ""))
             if self._sent is not None and abs(stamp - self._sent) > self._margin:
                 raise _bad()

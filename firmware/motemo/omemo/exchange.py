@@ -1,14 +1,15 @@
-"""Where sessions begin and end: key exchanges (XEP-0384 section "Key Exchange"), admission, replacement.
+"""Key exchanges: a session from a bundle, or from a key exchange that came (XEP-0384 section "Key Exchange").
 
 Seldom needed and large, so apart from `motemo.omemo.engine` and `motemo.omemo.ratchet`.
 """
 
+from motemo import overlay
 from motemo.crypto.curve import x25519_public
-from motemo.crypto.ed25519 import ed25519_verify, edwards_to_montgomery
+from motemo.crypto.points import edwards_to_montgomery
 from motemo.crypto.random import random_bytes
-from motemo.errors import MotemoError, RemoteError, StateError
+from motemo.errors import MotemoError, RemoteError
 from motemo.omemo import dialects, ratchet, records, trust, x3dh
-from motemo.omemo.records import device_key, split_device_key
+from motemo.omemo.records import device_key
 
 
 def initiate(dialect, keys, bundle):
@@ -18,7 +19,7 @@ def initiate(dialect, keys, bundle):
     """
     if not bundle.prekeys:
         raise RemoteError("no-prekey", "the bundle has none")
-    ed25519_verify(bundle.identity_key, bundle.signed_prekey, bundle.signature)
+    overlay.call("motemo.crypto.ed25519", "ed25519_verify", bundle.identity_key, bundle.signed_prekey, bundle.signature)
     prekey_id, prekey = bundle.prekeys[int.from_bytes(random_bytes(2), "big") % len(bundle.prekeys)]
     ephemeral = random_bytes(32)
     theirs = edwards_to_montgomery(bundle.identity_key)
@@ -30,11 +31,13 @@ def initiate(dialect, keys, bundle):
     return session
 
 
-def respond(dialect, keys, prekey_id, signed_prekey_id, identity_key, ephemeral):
-    """A session from the fields of a key exchange, ready to decrypt its message.
+def respond(keys, number, exchange):
+    """A session from the fields of a key exchange (see `decode_exchange`) in dialect `number`, ready to decrypt.
 
     Raises RemoteError "no-prekey", "bad-point" or "weak-key".
     """
+    prekey_id, signed_prekey_id, identity_key, ephemeral, _ = exchange
+    dialect = dialects.by_number(number)
     signed_prekey = keys.private(records.SIGNED_PREKEY, signed_prekey_id)
     prekey = keys.private(records.PREKEY, prekey_id)
     theirs = edwards_to_montgomery(identity_key)
@@ -56,7 +59,7 @@ def on_bundle(engine, jid, device, bundle):
         pinned = trust.is_pinned(engine.store, jid, session.fingerprint)
         if not pinned and not answer:
             raise RemoteError("untrusted")
-        changes = admit(engine, key, session, pinned)
+        changes = overlay.call("motemo.omemo.admission", "admit", engine, key, session, pinned)
     except MotemoError as error:
         engine.unusable[key] = error.reason
         raise
@@ -64,43 +67,3 @@ def on_bundle(engine, jid, device, bundle):
         session.flags |= ratchet.PING
     changes.append((records.SKIPPED, key, None))
     engine.keep(key, session, changes)
-
-
-def admit(engine, key, session, pinned):
-    """The changes that make room for a new session, which is numbered by age.
-
-    An identity that is not pinned takes the place of no pinned one: RemoteError "untrusted". When the table is full the
-    oldest session that is not pinned goes; without one, StateError "full".
-    """
-    if not pinned and engine.is_trusted(key):
-        raise RemoteError("untrusted", "another identity for a pinned device")
-    others = engine.store.keys(records.SESSION)
-    oldest = None
-    for other in others:
-        age = ratchet.restore(engine.store.get(records.SESSION, other)).age
-        session.age = max(session.age, age + 1)
-        if not engine.is_trusted(other) and (oldest is None or age < oldest[0]):
-            oldest = age, other
-    if key in others or len(others) < engine.profile.sessions:
-        return []
-    if oldest is None:
-        raise StateError("full", "sessions")
-    engine.forget(oldest[1])
-    return [(records.SESSION, oldest[1], None), (records.SKIPPED, oldest[1], None)]
-
-
-def replace_sessions(engine, jid=None):
-    """Drops the sessions with one account's devices, or all, and asks for new ones (O-126).
-
-    Returns how many there were. `needs` then names the bundles, and a ping tells each device.
-    """
-    dropped = []
-    for key in engine.store.keys(records.SESSION):
-        if jid in (None, split_device_key(key)[0]):
-            if engine.is_trusted(key) and key not in engine.rebuild:
-                engine.rebuild.append(key)
-            engine.forget(key)
-            dropped.append((records.SESSION, key, None))
-            dropped.append((records.SKIPPED, key, None))
-    engine.store.commit(dropped)
-    return len(dropped) // 2

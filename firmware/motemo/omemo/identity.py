@@ -7,7 +7,8 @@ Curve25519 form names the same key in both dialects.
 import struct
 
 from motemo.crypto.curve import x25519_public
-from motemo.crypto.ed25519 import ed25519_public, ed25519_sign, edwards_to_montgomery, identity_scalar
+from motemo.crypto.ed25519 import ed25519_public, ed25519_sign, identity_scalar
+from motemo.crypto.points import edwards_to_montgomery
 from motemo.crypto.random import random_bytes
 from motemo.errors import StateError
 from motemo.omemo import keys, records

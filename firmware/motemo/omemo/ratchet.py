@@ -1,20 +1,19 @@
 """The Double Ratchet of XEP-0384, section "Double Ratchet": one session with one device.
 
 Rules, names as in the Double Ratchet paper:
-- A received message is tried in scratch space: `Session.decrypt` changes nothing before the tag is right.
+- Receiving is `motemo.omemo.receiving`: a message is tried in scratch space, nothing changes before its tag is right.
 - The sending half of a DH ratchet step follows at once on the receiving half.
 - The state that is stored stands up to a lease ahead in the sending chain, so that a power cut skips keys and never
   uses one twice. `stored_state` is what goes to flash, `exact_state` is for an orderly end.
-- Skipped message keys are kept apart (`motemo.omemo.skipped`): few messages need them.
 """
 
 import struct
 
-from motemo.crypto.cipher import cbc_decrypt, cbc_encrypt
+from motemo.crypto.cipher import cbc_encrypt
 from motemo.crypto.curve import x25519, x25519_public
-from motemo.crypto.kdf import equal, hkdf_sha256, hmac_sha256
+from motemo.crypto.kdf import hkdf_sha256, hmac_sha256
 from motemo.crypto.random import random_bytes
-from motemo.errors import LocalError, RemoteError, StateError
+from motemo.errors import LocalError, StateError
 from motemo.omemo import dialects
 
 INITIATOR = 1  # we sent the key exchange
@@ -24,7 +23,6 @@ HEARTBEAT = 8  # the ping at counter 53 was asked for in this receiving chain (O
 RECEIVING = 16  # there is a receiving chain
 DROPPED = 32  # skipped keys were dropped, so an old counter need not be a duplicate (O-023)
 
-_HEARTBEAT_COUNTER = 53
 _VERSION = 1
 # version, dialect, flags; nine keys; eight counters; prefixes of the former ratchet keys, newest first
 _LAYOUT = "<BBH32s32s32s32s32s32s32s32s32sIIIIIIII64s"
@@ -50,7 +48,7 @@ class Session:
         self.ns = self.nr = self.pn = 0
         self.prekey_id = self.signed_prekey_id = 0
         self.unanswered = self.received = self.age = 0
-        self._past = bytes(64)
+        self.past = bytes(64)
         self._lease_ns = 0
         self._lease_cks = _NO_KEY
 
@@ -89,7 +87,7 @@ class Session:
             self.unanswered,
             self.received,
             self.age,
-            self._past,
+            self.past,
         )
 
     def exact_state(self) -> bytes:
@@ -123,7 +121,7 @@ class Session:
         dialect = self.dialect
         cipher_key, mac_key, iv = dialects.message_keys(dialect, hmac_sha256(self.cks, b"\x01"))
         message = dialect.encode_header(self.ns, self.pn, self.dhs_public, cbc_encrypt(cipher_key, iv, plaintext))
-        data = dialect.seal(message, self._tag(mac_key, message, identity_key, True))
+        data = dialect.seal(message, self.tag(mac_key, message, identity_key, True))
         self.cks = hmac_sha256(self.cks, b"\x02")
         self.ns += 1
         self.unanswered += 1
@@ -132,94 +130,38 @@ class Session:
             return False, data
         return True, dialect.encode_exchange(self.prekey_id, self.signed_prekey_id, identity_key, self.ephemeral, data)
 
-    def decrypt(self, data, identity_key, skipped, max_skip):
-        """The plaintext of a framed ratchet message; changes this session and `skipped` only when its tag is right.
+    def turn(self, rk, dh):
+        """Takes the root key and the ratchet key of a receiving step, and makes the sending step that follows."""
+        if self.flags & RECEIVING:
+            self.past = (self.dhr[:_PREFIX] + self.past)[:64]
+        self.rk = rk
+        self.dhr = dh
+        self.flags = self.flags & ~HEARTBEAT | RECEIVING
+        self._sending_step()
 
-        Raises RemoteError "format", "weak-key", "bad-tag", "duplicate" (O-122), "key-gone" or "skip-limit" (O-022).
-        """
-        message, tag = self.dialect.unseal(data)
-        n, pn, dh, ciphertext = self.dialect.decode_header(message)
-        key = skipped.find(dh, n)
-        if key is not None:
-            plaintext = self._open(key, message, tag, ciphertext, identity_key)
-            skipped.remove(dh, n)
-            self._received(n)
-            return plaintext
-
-        rk, chain, start = self.rk, self.ckr, self.nr
-        new_step = not self.flags & RECEIVING or dh != self.dhr
-        former = b""
-        former_end = start
-        if new_step:
-            if self._is_past(dh):
-                raise self._seen()
-            if self.flags & RECEIVING and pn > start:
-                former_end = pn
-            start = 0
-        elif n < start:
-            raise self._seen()
-        if n - start + former_end - self.nr > max_skip:
-            raise RemoteError("skip-limit")
-        if new_step:
-            former = _skip(chain, self.nr, former_end, skipped.limit)[1]
-            rk, chain = _root_step(self.dialect, rk, self.dhs, dh)
-        chain, keys = _skip(chain, start, n, skipped.limit)
-        plaintext = self._open(hmac_sha256(chain, b"\x01"), message, tag, ciphertext, identity_key)
-
-        # The tag is right: from here on the state changes.
-        whole = skipped.add(self.dhr, former_end, former, former_end - self.nr)
-        whole = skipped.add(dh, n, keys, n - start) and whole
-        self.ckr = hmac_sha256(chain, b"\x02")
-        self.nr = n + 1
-        if new_step:
-            if self.flags & RECEIVING:
-                self._past = (self.dhr[:_PREFIX] + self._past)[:64]
-            self.rk = rk
-            self.dhr = dh
-            self.flags = self.flags & ~HEARTBEAT | RECEIVING
-            self._sending_step()
-            skipped.retire(self._is_current)
-        if not whole:
-            self.flags |= DROPPED
-        self._received(n)
-        return plaintext
-
-    def _received(self, n):
-        self.flags |= CONFIRMED
-        self.unanswered = 0
-        self.received += 1
-        if n >= _HEARTBEAT_COUNTER and not self.flags & HEARTBEAT:
-            self.flags |= HEARTBEAT | PING
-
-    def _seen(self):
-        return RemoteError("key-gone" if self.flags & DROPPED else "duplicate")
-
-    def _is_past(self, dh):
+    def is_past(self, dh) -> bool:
+        """Whether that is one of the last eight ratchet keys before the present one."""
         for at in range(0, 64, _PREFIX):
-            if self._past[at : at + _PREFIX] == dh[:_PREFIX]:
+            if self.past[at : at + _PREFIX] == dh[:_PREFIX]:
                 return True
         return False
 
-    def _is_current(self, dh):
-        return dh == self.dhr or self._is_past(dh)
+    def is_current(self, dh) -> bool:
+        """Whether messages with that ratchet key may still come."""
+        return dh == self.dhr or self.is_past(dh)
 
     def _sending_step(self):
         self.pn = self.ns
         self.dhs = random_bytes(32)
         self.dhs_public = x25519_public(self.dhs)
-        self.rk, self.cks = _root_step(self.dialect, self.rk, self.dhs, self.dhr)
+        self.rk, self.cks = root_step(self.dialect, self.rk, self.dhs, self.dhr)
         self.ns = self._lease_ns = 0
         self._lease_cks = self.cks
 
-    def _tag(self, mac_key, message, identity_key, sending):
+    def tag(self, mac_key, message, identity_key, sending):
+        """The MAC of a serialised message (O-033), cut to the dialect's length (O-026)."""
         data = self.dialect.associated_data(self.flags & INITIATOR, identity_key, self.their_identity, sending)
         return hmac_sha256(mac_key, data, message)[: self.dialect.tag_length]
-
-    def _open(self, message_key, message, tag, ciphertext, identity_key):
-        cipher_key, mac_key, iv = dialects.message_keys(self.dialect, message_key)
-        if not equal(self._tag(mac_key, message, identity_key, False), tag):
-            raise RemoteError("bad-tag")
-        return cbc_decrypt(cipher_key, iv, ciphertext)
 
 
 def restore(record) -> Session:
@@ -232,23 +174,13 @@ def restore(record) -> Session:
     session.rk, session.dhs, session.dhs_public, session.dhr, session.cks, session.ckr = fields[6:12]
     session.ns, session.nr, session.pn = fields[12:15]
     session.prekey_id, session.signed_prekey_id = fields[15:17]
-    session.unanswered, session.received, session.age, session._past = fields[17:21]
+    session.unanswered, session.received, session.age, session.past = fields[17:21]
     session._lease_ns = session.ns
     session._lease_cks = session.cks
     return session
 
 
-def _root_step(dialect, rk, private, public):
+def root_step(dialect, rk, private, public):
     """(root key, chain key) after one step of the root chain (O-028)."""
     material = hkdf_sha256(x25519(private, public), rk, dialect.root_info, 64)
     return material[:32], material[32:]
-
-
-def _skip(chain, start, end, keep):
-    """(chain key at `end`, the last `keep` message keys from `start` on), O-029."""
-    keys = bytearray()
-    for n in range(start, end):
-        if end - n <= keep:
-            keys.extend(hmac_sha256(chain, b"\x01"))
-        chain = hmac_sha256(chain, b"\x02")
-    return chain, keys

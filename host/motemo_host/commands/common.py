@@ -1,17 +1,23 @@
-"""What the commands have in common: the options --json and --home, output, and how an account is named."""
+"""What the commands have in common: the options of all, output, and how an account is named."""
 
+import getpass
 import json
+import logging
+import os
+import signal
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from ..home import Credentials, Home, parse_server, read_password
-from ..stanzas import bare_jid
+from motemo.errors import LocalError
+
+from ..home import Credentials, Home, parse_address, parse_server, read_password
 from ..xmpp import Account
 
-__all__ = ["Common", "Login", "Tls", "connect_account"]
+__all__ = ["Common", "Login", "Tls", "ask_password", "connect_account", "printable"]
 
 Tls = Literal["direct", "starttls"]
 
@@ -27,18 +33,31 @@ class Common:
         Print JSON on stdout and nothing else there.
     home
         Where motemo keeps its state; the platform's place by default.
+    debug
+        Log on stderr what happens. No content and no secret is ever logged.
     """
 
     json: Annotated[bool, Parameter(negative="")] = False
     home: Path | None = None
+    debug: Annotated[bool, Parameter(negative="")] = False
+
+    def __post_init__(self):
+        if self.debug:
+            logging.getLogger().setLevel(logging.DEBUG)
 
     def open_home(self) -> Home:
         """The folder of the tool's state."""
         return Home(self.home)
 
     def show(self, document: Any, text: str) -> None:
-        """Prints the document for programs, or the text for people."""
-        print(json.dumps(document, ensure_ascii=False) if self.json else text, flush=True)
+        """Prints the document for programs (bytes as hex), or the text for people."""
+        line = json.dumps(document, ensure_ascii=False, default=bytes.hex) if self.json else printable(text)
+        try:
+            print(line, flush=True)
+        except BrokenPipeError:
+            # Who read our output has gone: end as with Ctrl-C, and let nothing be written any more.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            signal.raise_signal(signal.SIGINT)
 
 
 @Parameter(name="*")
@@ -63,21 +82,36 @@ class Login:
     jid: str
     password_file: Path | None = None
     server: str | None = None
-    tls: Tls = "starttls"
+    tls: Tls | None = None
     ca: Path | None = None
 
     def credentials(self, home: Home) -> Credentials:
-        """How to log in: as told now, which is then kept, or as kept before."""
-        jid = bare_jid(self.jid)
-        if self.password_file is None and self.server is None:
-            return home.credentials(jid)
-        known = None if self.password_file and self.server else home.credentials(jid)
-        password = read_password(self.password_file) if self.password_file else known.password
-        server = self.server or known.server
-        parse_server(server)
-        credentials = Credentials(jid, password, server, self.tls, str(self.ca.absolute()) if self.ca else None)
-        home.save_credentials(credentials)
-        return credentials
+        """How to log in: as told now, the rest as kept from a former time. The caller keeps them once they work."""
+        jid = parse_address(self.jid)
+        if self.server is not None:
+            parse_server(self.server)
+        password = read_password(self.password_file) if self.password_file else ""
+        known = home.credentials(jid)
+        server = self.server or (known and known.server)
+        if server is None:
+            raise LocalError("not-found", f"no login for {jid} is kept here; give --server and --password-file")
+        return Credentials(
+            jid,
+            password or (known.password if known else ask_password(jid)),
+            server,
+            self.tls or (known.tls if known else "starttls"),
+            str(self.ca.absolute()) if self.ca else known and known.ca,
+        )
+
+
+def ask_password(jid: str) -> str:
+    """The password, typed; LocalError "not-found" without a terminal."""
+    if not sys.stdin.isatty():
+        raise LocalError("not-found", f"the password of {jid} is missing; give --password-file FILE")
+    try:
+        return getpass.getpass(f"Password of {jid}: ", sys.stderr)
+    except EOFError:
+        raise LocalError("not-found", f"no password for {jid} was typed; run this again") from None
 
 
 def connect_account(credentials: Credentials, owners: list[str]) -> Account:
@@ -92,3 +126,8 @@ def connect_account(credentials: Credentials, owners: list[str]) -> Account:
         ca=credentials.ca,
         owners=owners,
     )
+
+
+def printable(text: str) -> str:
+    """The text without characters that would control a terminal; lines stay."""
+    return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)

@@ -42,9 +42,15 @@ async def _serve(common: Common, home: Home, path: str) -> None:
         if status["state"] != "ready":
             raise StateError("not-provisioned", f"the board at {path} is not provisioned; run motemo provision")
         jid = status["jid"]
-        account = connect_account(home.credentials(jid), status["owners"])
+        credentials = home.credentials(jid)
+        if credentials is None:
+            raise StateError("not-found", f"no login for {jid} is kept here; run motemo provision for {path} again")
+        account = connect_account(credentials, status["owners"])
         queue = Queue(home.queue(jid))
         common.show({"event": "board", "port": path, "jid": jid}, f"{path} is {jid}")
-        await Gateway(link, account, queue).run()
+        try:
+            await Gateway(link, account, queue).run()
+        finally:
+            queue.close()
     finally:
         await link.close()

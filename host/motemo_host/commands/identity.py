@@ -1,9 +1,14 @@
 """`motemo identity`: the fingerprint of a collector's identity."""
 
+import asyncio
+from typing import Any
+
+from motemo.omemo.engine import Engine
+
+from .. import local
 from ..collector import open_identity
 from ..fingerprint import grouped, qr_text, uri
-from ..home import locked
-from ..stanzas import bare_jid
+from ..home import Home, locked, parse_address
 from .common import Common
 
 
@@ -16,10 +21,29 @@ def identity(*, jid: str, common: Common | None = None) -> None:
         The account's address.
     """
     common = common or Common()
-    jid = bare_jid(jid)
-    folder = common.open_home().identity(jid)
-    with locked(folder, f"the identity of {jid}"):
-        own = open_identity(folder, jid).keys
-    address = uri(jid, own.device, own.fingerprint)
-    document = {"jid": jid, "device": own.device, "fingerprint": own.fingerprint.hex(), "uri": address}
-    common.show(document, f"{jid}, device {own.device}\n{grouped(own.fingerprint)}\n{address}\n{qr_text(address)}")
+    document = asyncio.run(_look_up(common.open_home(), parse_address(jid)))
+    fingerprint, address = grouped(bytes.fromhex(document["fingerprint"])), document["uri"]
+    common.show(
+        document, f"{document['jid']}, device {document['device']}\n{fingerprint}\n{address}\n{qr_text(address)}"
+    )
+
+
+async def _look_up(home: Home, jid: str) -> dict[str, Any]:
+    folder = home.identity(jid)
+    document = await local.ask(folder, "identity")
+    if document is None:
+        with locked(folder, f"the identity of {jid}"):
+            document = identity_document(open_identity(folder, jid))
+    return document
+
+
+def identity_document(engine: Engine) -> dict[str, Any]:
+    """What names an identity."""
+    own = engine.keys
+    fingerprint = own.fingerprint
+    return {
+        "jid": own.jid,
+        "device": own.device,
+        "fingerprint": fingerprint.hex(),
+        "uri": uri(own.jid, own.device, fingerprint),
+    }

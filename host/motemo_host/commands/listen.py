@@ -3,7 +3,7 @@
 import asyncio
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -14,8 +14,10 @@ from .. import local
 from ..collector import Collector, Heard, open_identity
 from ..fingerprint import parse_pin
 from ..home import Credentials, Home, locked
+from ..queue import Queue
 from ..readings import Readings
 from .common import Common, Login, connect_account
+from .identity import identity_document
 
 
 def listen(
@@ -30,55 +32,58 @@ def listen(
     Parameters
     ----------
     from_
-        Listen to this board only: JID, or JID=FINGERPRINT,… to trust it. Can be given again. Boards that were
-        provisioned from this home are trusted already.
+        Print what this board says only: JID, or JID=FINGERPRINT,… to trust it. Can be given again. Boards that were
+        provisioned from this home are trusted already. What others say is stored all the same.
     db
         The SQLite file for the readings.
     """
     common = common or Common()
     home = common.open_home()
     credentials = login.credentials(home)
+    only = [parse_pin(text)[0] for text in from_]
     folder = home.identity(credentials.jid)
     with locked(folder, f"the identity of {credentials.jid}"):
         engine = open_identity(folder, credentials.jid)
-        only = pin_boards(home, engine.store, from_)
-        asyncio.run(_run(engine, credentials, Readings(db or home.readings()), frozenset(only), folder, common))
+        pin_boards(home, engine.store, from_)
+        asyncio.run(_run(engine, credentials, Readings(db or home.readings()), only, home, common))
 
 
-def pin_boards(home: Home, store, named: list[str]) -> list[str]:
-    """Pins the boards of this home and those named with a fingerprint; returns the named ones."""
+def pin_boards(home: Home, store, named: list[str]) -> None:
+    """Pins the boards of this home, and those that are named as JID=FINGERPRINT,…"""
     for board in home.known_boards():
-        if not trust.pins(store, board.jid):
-            trust.pin(store, board.jid, [bytes.fromhex(board.fingerprint)])
-    only = []
+        pins, fingerprint = trust.pins(store, board.jid), bytes.fromhex(board.fingerprint)
+        if fingerprint not in pins:
+            trust.pin(store, board.jid, [*pins, fingerprint])
     for text in named:
         jid, fingerprints = parse_pin(text)
-        only.append(jid)
         if fingerprints:
             trust.pin(store, jid, fingerprints)
-    return only
 
 
 async def _run(
-    engine: Engine,
-    credentials: Credentials,
-    readings: Readings,
-    only: frozenset[str],
-    folder: Path,
-    common: Common,
+    engine: Engine, credentials: Credentials, readings: Readings, only: list[str], home: Home, common: Common
 ) -> None:
-    collector = Collector(engine, connect_account(credentials, trust.owners(engine.store)), readings, only)
-    collector.on_heard = lambda heard: show(common, heard)
+    account = connect_account(credentials, trust.owners(engine.store))
+    collector = Collector(engine, account, readings, Queue(home.arrivals(account.jid)))
+    collector.on_heard = lambda heard: show(common, heard) if not only or heard.jid in only else None
 
     async def announce() -> None:
         await collector.ready()
+        home.save_credentials(credentials)
         own = collector.engine.keys
         common.show(
             {"event": "ready", "jid": own.jid, "device": own.device},
             f"listening as {own.jid}, device {own.device}; Ctrl-C ends it",
         )
 
-    server = await local.serve(folder, collector.send)
+    async def send(to: str, text: str, wait: float) -> str:
+        pin_boards(home, engine.store, [to])
+        return await collector.send(parse_pin(to)[0], text, wait)
+
+    async def identify() -> dict[str, Any]:
+        return identity_document(engine)
+
+    server = await local.serve(home.identity(account.jid), {"send": send, "identity": identify})
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(collector.run())
@@ -89,19 +94,18 @@ async def _run(
 
 def show(common: Common, heard: Heard) -> None:
     """Prints what a message said."""
-    mark = "" if heard.trusted else "  (NOT a pinned device)"
+    start = f"{time.strftime('%H:%M:%S')}  {heard.jid}  "
     document = {"jid": heard.jid, "device": heard.device, "trusted": heard.trusted}
-    clock = time.strftime("%H:%M:%S")
     if heard.problem:
         common.show(
             {"event": "problem", **document, "reason": heard.problem},
-            f"{clock}  {heard.jid}  a message of device {heard.device} could not be read: {heard.problem}",
+            f"{start}a message of device {heard.device} could not be read: {heard.problem}",
         )
-    elif heard.readings:
+        return
+    line = start + heard.text.replace("\n", "\n" + " " * len(start))
+    line += "" if heard.trusted else "  (NOT a pinned device)"
+    if heard.readings:
         readings = [one._asdict() for one in heard.readings]
-        common.show(
-            {"event": "reading", **document, "text": heard.text, "readings": readings},
-            f"{clock}  {heard.jid}  {heard.text}{mark}",
-        )
+        common.show({"event": "reading", **document, "text": heard.text, "readings": readings}, line)
     else:
-        common.show({"event": "text", **document, "text": heard.text}, f"{clock}  {heard.jid}  {heard.text}{mark}")
+        common.show({"event": "text", **document, "text": heard.text}, line)

@@ -1,7 +1,6 @@
 """`motemo provision`: makes keys on a board and writes its account, owners and policy."""
 
 import asyncio
-import getpass
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,11 +10,10 @@ from cyclopts import Parameter, validators
 from motemo.errors import LocalError
 
 from ..fingerprint import grouped, parse_pin, qr_text, uri
-from ..home import Credentials, Home, parse_server, read_password
+from ..home import Credentials, Home, parse_address, parse_server, read_password
 from ..provision import Plan, Result, as_document
 from ..provision import provision as carry_out
-from ..stanzas import bare_jid
-from .common import Common, Tls, connect_account
+from .common import Common, Tls, ask_password, connect_account
 
 
 def provision(
@@ -71,13 +69,13 @@ def provision(
     parse_server(server)
     if len(label) > 52:
         raise LocalError("too-large", "a label has at most 52 characters")
-    own = bare_jid(jid)
-    password = read_password(password_file) if password_file else _ask_password(home, own, common)
-    credentials = Credentials(own, password, server, tls, str(ca.absolute()) if ca else None)
+    own = parse_address(jid)
     owners: dict[str, list[bytes]] = {}
     for text in owner:
         name, fingerprints = parse_pin(text)
         owners.setdefault(name, []).extend(fingerprints)
+    password = read_password(password_file) if password_file else ask_password(own)
+    credentials = Credentials(own, password, server, tls, str(ca.absolute()) if ca else None)
     plan = Plan(port, credentials, owners, label, every, replace)
     result = asyncio.run(_run(plan, home))
     address = uri(own, result.device, result.fingerprint)
@@ -87,12 +85,6 @@ def provision(
 async def _run(plan: Plan, home: Home) -> Result:
     account = connect_account(plan.credentials, list(plan.owners))
     return await carry_out(plan, home, account, _progress)
-
-
-def _ask_password(home: Home, jid: str, common: Common) -> str:
-    if common.json or not sys.stdin.isatty():
-        raise LocalError("not-found", f"the password of {jid} is missing; give --password-file FILE")
-    return getpass.getpass(f"Password of {jid}: ")
 
 
 def _progress(step: str, text: str) -> None:

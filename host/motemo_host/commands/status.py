@@ -19,8 +19,6 @@ def status(*, port: str, common: Common | None = None) -> None:
     """
     common = common or Common()
     fields = asyncio.run(_ask(port))
-    if "fingerprint" in fields:
-        fields["fingerprint"] = fields["fingerprint"].hex()
     common.show(fields, "\n".join(_lines(fields)))
 
 
@@ -38,7 +36,7 @@ def _lines(fields: dict[str, Any]):
         yield "not provisioned; run motemo provision"
     if "jid" in fields:
         yield f"account      {fields['jid']} (device {fields['device']})"
-        yield f"fingerprint  {grouped(bytes.fromhex(fields['fingerprint']))}"
+        yield f"fingerprint  {grouped(fields['fingerprint'])}"
         yield f"owners       {', '.join(fields['owners']) or 'none'}"
     if fields["label"]:
         yield f"label        {fields['label']}"

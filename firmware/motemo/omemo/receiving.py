@@ -1,0 +1,141 @@
+"""Receiving: from an `Encrypted` to the plaintext of its ratchet message (XEP-0384 section "Double Ratchet").
+
+A message is tried in scratch space; state changes only once its tag is right, and is stored before this returns.
+Loaded when a message comes, apart from `motemo.omemo.engine`.
+"""
+
+from motemo import overlay
+from motemo.crypto.cipher import cbc_decrypt
+from motemo.crypto.kdf import equal, hmac_sha256
+from motemo.errors import RemoteError
+from motemo.omemo import dialects, ratchet, records, trust
+from motemo.omemo.records import device_key
+from motemo.omemo.skipped import Skipped
+
+_HEARTBEAT_COUNTER = 53
+
+
+def receive(engine, sender, encrypted):
+    """(session, plaintext, pinned) of the key for this device; see `Engine.open` for the errors."""
+    kex, data = _own_key(engine.keys, encrypted)
+    if sender == engine.keys.jid and encrypted.sid == engine.keys.device:
+        raise RemoteError("duplicate", "our own message")
+    key = device_key(sender, encrypted.sid)
+    session = engine.session(key)
+    skipped = Skipped(engine.store.get(records.SKIPPED, key), engine.profile.skipped)
+    changes = []
+    if kex:
+        exchange = dialects.by_number(encrypted.dialect).decode_exchange(data)
+        data = exchange[4]
+        if session is None or session.ephemeral != exchange[3] or session.their_identity != exchange[2]:
+            session = overlay.call("motemo.omemo.exchange", "respond", engine.keys, encrypted.dialect, exchange)
+            skipped = Skipped(None, engine.profile.skipped)
+            changes.append((records.SKIPPED, key, None))
+            changes.append((records.PREKEY, records.id_key(exchange[0]), None))
+    elif session is None:
+        _want_answer(engine, sender, key)
+        raise RemoteError("no-session")
+
+    plaintext = decrypt(session, data, engine.keys.identity_key, skipped, engine.profile.max_skip)
+    pinned = trust.is_pinned(engine.store, sender, session.fingerprint)
+    if changes:
+        changes += overlay.call("motemo.omemo.admission", "admit", engine, key, session, pinned)
+        changes += engine.keys.replacement()
+        session.flags |= ratchet.PING
+    if skipped.changed:
+        changes.append((records.SKIPPED, key, skipped.record() or None))
+    engine.keep(key, session, changes)
+    return session, plaintext, pinned
+
+
+def decrypt(session, data, identity_key, skipped, max_skip):
+    """The plaintext of a framed ratchet message; changes `session` and `skipped` only when its tag is right.
+
+    Raises RemoteError "format", "weak-key", "bad-tag", "duplicate" (O-122), "key-gone" or "skip-limit" (O-022).
+    """
+    message, tag = session.dialect.unseal(data)
+    n, pn, dh, ciphertext = session.dialect.decode_header(message)
+    key = skipped.find(dh, n)
+    if key is not None:
+        plaintext = _open(session, key, message, tag, ciphertext, identity_key)
+        skipped.remove(dh, n)
+        _received(session, n)
+        return plaintext
+
+    rk, chain, start = session.rk, session.ckr, session.nr
+    receiving = session.flags & ratchet.RECEIVING
+    new_step = not receiving or dh != session.dhr
+    former = b""
+    former_end = start
+    if new_step:
+        if session.is_past(dh):
+            raise _seen(session)
+        if receiving and pn > start:
+            former_end = pn
+        start = 0
+    elif n < start:
+        raise _seen(session)
+    if n - start + former_end - session.nr > max_skip:
+        raise RemoteError("skip-limit")
+    if new_step:
+        former = _skip(chain, session.nr, former_end, skipped.limit)[1]
+        rk, chain = ratchet.root_step(session.dialect, rk, session.dhs, dh)
+    chain, keys = _skip(chain, start, n, skipped.limit)
+    plaintext = _open(session, hmac_sha256(chain, b"\x01"), message, tag, ciphertext, identity_key)
+
+    # The tag is right: from here on the state changes.
+    whole = skipped.add(session.dhr, former_end, former, former_end - session.nr)
+    whole = skipped.add(dh, n, keys, n - start) and whole
+    session.ckr = hmac_sha256(chain, b"\x02")
+    session.nr = n + 1
+    if new_step:
+        session.turn(rk, dh)
+        skipped.retire(session.is_current)
+    if not whole:
+        session.flags |= ratchet.DROPPED
+    _received(session, n)
+    return plaintext
+
+
+def _open(session, message_key, message, tag, ciphertext, identity_key):
+    cipher_key, mac_key, iv = dialects.message_keys(session.dialect, message_key)
+    if not equal(session.tag(mac_key, message, identity_key, False), tag):
+        raise RemoteError("bad-tag")
+    return cbc_decrypt(cipher_key, iv, ciphertext)
+
+
+def _received(session, n):
+    session.flags |= ratchet.CONFIRMED
+    session.unanswered = 0
+    session.received += 1
+    if n >= _HEARTBEAT_COUNTER and not session.flags & ratchet.HEARTBEAT:
+        session.flags |= ratchet.HEARTBEAT | ratchet.PING
+
+
+def _seen(session):
+    return RemoteError("key-gone" if session.flags & ratchet.DROPPED else "duplicate")
+
+
+def _skip(chain, start, end, keep):
+    """(chain key at `end`, the last `keep` message keys from `start` on), O-029."""
+    keys = bytearray()
+    for n in range(start, end):
+        if end - n <= keep:
+            keys.extend(hmac_sha256(chain, b"\x01"))
+        chain = hmac_sha256(chain, b"\x02")
+    return chain, keys
+
+
+def _own_key(keys, encrypted):
+    for jid, rid, kex, data in encrypted.keys:
+        if rid == keys.device and jid == keys.jid:
+            return kex, data
+    raise RemoteError("not-for-us")
+
+
+def _want_answer(engine, jid, key):
+    """Asks for a session with a device that has lost its own, if its account has pins (O-121)."""
+    if key in engine.rebuild or key in engine.unusable or len(engine.rebuild) >= engine.profile.devices:
+        return
+    if trust.pins(engine.store, jid):
+        engine.rebuild.append(key)
