@@ -21,6 +21,7 @@ _LOG_LINES = 12
 _WAITING_COMMANDS = 8
 _RETRY_SECONDS = 5
 _LOOK_SECONDS = 0.05
+_LOOK_AGAIN_SECONDS = 60
 
 
 class Agent:
@@ -41,6 +42,8 @@ class Agent:
         self._replies = []  # (bare JID, text)
         self._asked = []  # (bare JID, text of a command)
         self._reached = None, []  # the sample that is being sent, and the owners who have it
+        self.fault = None  # what ended one of the tasks; the northbound raises it
+        self._look_again = 0  # when owners who cannot be reached are looked up anew
         self._awake = False  # the sending task has something to look for
         self.every = 60
         self._due = 0
@@ -103,10 +106,14 @@ class Agent:
             machine.reset()
 
     async def main(self):
-        """Samples, sends and receives."""
+        """Samples, sends and receives; raises what none of the three foresaw."""
+        asyncio.get_event_loop().set_exception_handler(self._on_fault)
         asyncio.create_task(self._sample_forever())
         asyncio.create_task(self._send_forever())
         await self.northbound.run(self)
+
+    def _on_fault(self, loop, context):
+        self.fault = context["exception"]
 
     # Called by northbound, commands and provisioning
 
@@ -165,9 +172,12 @@ class Agent:
         """Takes a device list, asked for or not; the own one must have our id (O-060)."""
         if self.engine is None:
             return
+        if jid == self.engine.keys.jid:
+            if self.engine.keys.device not in devices:
+                self.announce = True
+        elif not trust.pins(self.store, jid):
+            return  # nobody whom we write to
         self.engine.on_devices(jid, devices)
-        if jid == self.engine.keys.jid and self.engine.keys.device not in devices:
-            self.announce = True
         self.wake()
 
     def on_message(self, sender, encrypted, stamp=None):
@@ -341,6 +351,9 @@ class Agent:
                     raise
                 self.engine.count("no-devices")
                 self.log("reading for {}: no-devices".format(jid))
+                if time.time() >= self._look_again:
+                    self._look_again = time.time() + _LOOK_AGAIN_SECONDS
+                    self.engine.look_again(jid)
             self._reached[1].append(jid)
         self.outbox.taken(sample)
 

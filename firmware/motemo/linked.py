@@ -38,11 +38,12 @@ class Linked:
     async def run(self, agent):
         """Moves bytes between the port and the session, and hands the agent what comes in."""
         self._agent = agent
-        while True:
+        while agent.fault is None:
             for event in self._session.receive(self._port.read()):
                 self._on_event(event)
             self._flush()
             await asyncio.sleep(_POLL_SECONDS)
+        raise agent.fault
 
     # Northbound
 

@@ -52,6 +52,7 @@ class Engine:
         self._order = []  # device keys in the cache, the one used last at the end
         self.unusable = {}  # device key: reason why its bundle is of no use
         self.rebuild = []  # device keys to build a session with, in order to tell them (O-121)
+        self._doubted = set()  # accounts whose device list is to be fetched again
         self._pings = []
         for key in store.keys(records.SESSION):
             if ratchet.restore(store.get(records.SESSION, key)).is_set(ratchet.PING):
@@ -62,6 +63,7 @@ class Engine:
     def on_devices(self, jid, devices):
         """Takes the newest device list of an account (O-052); an empty one when it has none."""
         devices = sorted(set(devices))
+        self._doubted.discard(jid)
         payload = struct.pack("<" + "I" * len(devices), *devices)
         if payload != self.store.get(records.DEVICES, jid.encode()):
             self.store.commit([(records.DEVICES, jid.encode(), payload)])
@@ -74,6 +76,10 @@ class Engine:
         payload = self.store.get(records.DEVICES, jid.encode())
         return None if payload is None else list(struct.unpack("<" + "I" * (len(payload) // 4), payload))
 
+    def look_again(self, jid):
+        """Lets `needs` ask for the account's list and bundles anew, since nobody there can be reached (O-053)."""
+        self._doubted.add(jid)
+
     def needs(self, jids):
         """What has to be fetched before `seal` can reach these accounts: ("devices", jid) or ("bundle", jid, device).
 
@@ -82,7 +88,7 @@ class Engine:
         wanted = []
         for jid in jids:
             devices = self.devices(jid)
-            if devices is None:
+            if devices is None or jid in self._doubted:
                 wanted.append(("devices", jid))
             else:
                 for device in devices:
