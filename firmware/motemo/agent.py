@@ -4,8 +4,13 @@ One task samples the sensors into the outbox, one does all the sending, and the 
 in. A received message is decrypted, and its change of state stored, before the northbound acknowledges it.
 """
 
-import asyncio
 import gc
+
+if hasattr(gc, "threshold"):  # MicroPython
+    # While modules are loaded: what stays lies close together, and the rest of the heap is in one piece.
+    gc.threshold(4096)
+
+import asyncio
 import sys
 import time
 
@@ -65,7 +70,10 @@ class Agent:
         from motemo.link.stdio import StdioPort
         from motemo.linked import Linked
 
-        return Agent(Journal(directory), _read_profile(), Linked(StdioPort()))
+        agent = Agent(Journal(directory), _read_profile(), Linked(StdioPort()))
+        gc.collect()
+        gc.threshold(gc.mem_free() // 2)
+        return agent
 
     # The application's side
 
@@ -144,6 +152,13 @@ class Agent:
     def wake(self):
         """Lets the sending task look for work."""
         self._awake = True
+
+    def on_online(self):
+        """The northbound has come back: lists may have changed meanwhile, so they are fetched before the next message."""
+        if self.engine:
+            for jid in trust.owners(self.store):
+                self.engine.look_again(jid)
+        self.wake()
 
     def set_clock(self, now):
         """Takes the Unix time from the northbound."""
@@ -283,8 +298,7 @@ class Agent:
             jid, text = self._asked.pop(0)
             self._replies.append((jid, await self._answer(jid, text)))
         while self._replies:
-            jid, text = self._replies[0]
-            await self._send(jid, text)
+            await self._send_or_count(*self._replies[0])
             self._replies.pop(0)
         while len(self.outbox) and self.northbound.online and not self._asked:
             await self._send_sample()
@@ -335,6 +349,19 @@ class Agent:
         await self.northbound.send(jid, self.engine.seal([jid], text, records))
         self.collect()
 
+    async def _send_or_count(self, jid, text, records=None):
+        """Sends; when the account has no device that may get it, that is counted, and the account looked up anew."""
+        try:
+            await self._send(jid, text, records)
+        except StateError as error:
+            if error.reason != "no-devices":
+                raise
+            self.engine.count("no-devices")
+            self.log("message for {}: no-devices".format(jid))
+            if time.time() >= self._look_again:
+                self._look_again = time.time() + _LOOK_AGAIN_SECONDS
+                self.engine.look_again(jid)
+
     async def _send_sample(self):
         """Sends the oldest sample to each owner; one that cannot be reached is counted, the others get it."""
         sample = self.outbox.first()
@@ -344,16 +371,7 @@ class Agent:
         for jid in trust.owners(self.store):
             if jid in self._reached[1]:
                 continue
-            try:
-                await self._send(jid, telemetry.line(values), telemetry.senml(stamp, values))
-            except StateError as error:
-                if error.reason != "no-devices":
-                    raise
-                self.engine.count("no-devices")
-                self.log("reading for {}: no-devices".format(jid))
-                if time.time() >= self._look_again:
-                    self._look_again = time.time() + _LOOK_AGAIN_SECONDS
-                    self.engine.look_again(jid)
+            await self._send_or_count(jid, telemetry.line(values), telemetry.senml(stamp, values))
             self._reached[1].append(jid)
         self.outbox.taken(sample)
 

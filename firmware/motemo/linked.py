@@ -153,7 +153,7 @@ class Linked:
         if came:
             if self._outgoing is not None:
                 self._queue(self._outgoing, "message")
-            self._agent.wake()
+            self._agent.on_online()
 
     def _result(self, request):
         result = {"type": "result", "id": request["id"]}

@@ -3,6 +3,7 @@
 A small chip holds the way of a reading all the time; provisioning, key exchanges and commands come and go.
 """
 
+import gc
 import sys
 
 _UNLOADS = sys.implementation.name == "micropython"
@@ -11,6 +12,8 @@ _UNLOADS = sys.implementation.name == "micropython"
 def call(module, function, *arguments):
     """Calls `function` of `module`, then forgets all modules that this brought in (on MicroPython)."""
     before = set(sys.modules)
+    if _UNLOADS:
+        gc.collect()  # so that what is loaded does not lie between garbage
     try:
         return getattr(__import__(module, None, None, (function,)), function)(*arguments)
     finally:
@@ -18,6 +21,7 @@ def call(module, function, *arguments):
             for name in list(sys.modules):
                 if name not in before:
                     _forget(name)
+            gc.collect()
 
 
 def _forget(name):

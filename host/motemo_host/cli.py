@@ -6,8 +6,11 @@ prints JSON on stdout and nothing else there; an error is then one JSON object t
 
 import json
 import logging
+import os
 import signal
 import sys
+from io import TextIOWrapper
+from typing import cast
 
 from cyclopts import App, CycloptsError
 
@@ -44,7 +47,9 @@ board.command("motemo_host.commands.board:run", name="run", help="Start a virtua
 
 def main() -> None:
     """The entry point of the `motemo` command."""
-    sys.stdout.reconfigure(errors="replace")  # a QR code on a terminal that has not got its characters
+    os.umask(0o077)  # keys, passwords and readings are nobody else's
+    # A QR code need not be printable on every terminal.
+    cast(TextIOWrapper, sys.stdout).reconfigure(errors="replace")
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     sys.exit(run(sys.argv[1:]))
 

@@ -19,7 +19,7 @@ from motemo.omemo.keys import ANNOUNCED, BUNDLE_DIRTY
 from motemo.profile import host_profile
 from motemo.store.journal import Journal
 
-from .queue import Queue
+from .arrivals import Arrivals
 from .readings import Reading, Readings, parse_senml
 from .stanzas import Device
 from .xmpp import Account, Received
@@ -31,8 +31,6 @@ log = logging.getLogger(__name__)
 _FETCH_ROUNDS = 3  # a list names bundles, and may change meanwhile
 _NOTE_EVERY = 60  # seconds
 _READY_SECONDS = 30
-# What a message that was decrypted in a former life may end with when it comes again, from the archive.
-_AGAIN = ("duplicate", "key-gone", "no-prekey")
 
 
 class Heard(NamedTuple):
@@ -63,10 +61,10 @@ def open_identity(folder: Path, jid: str) -> Engine:
 class Collector:
     """Runs an identity over its account. `on_heard` gets what comes in; nothing of it is acknowledged before.
 
-    arrivals: keeps until when everything was received. It and the readings are closed at the end of `run`.
+    The readings and the arrivals are closed at the end of `run`.
     """
 
-    def __init__(self, engine: Engine, account: Account, readings: Readings, arrivals: Queue):
+    def __init__(self, engine: Engine, account: Account, readings: Readings, arrivals: Arrivals):
         self.engine = engine
         self.on_heard: Callable[[Heard], None] = lambda heard: None
         self._account = account
@@ -91,7 +89,7 @@ class Collector:
         """
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._account.stay_online(lambda: self._arrivals.last_online(self._account.jid)))
+                group.create_task(self._account.stay_online(self._arrivals.last_online))
                 group.create_task(self._keep_up())
                 group.create_task(self._note_online_often())
                 group.create_task(self._fail())
@@ -116,7 +114,9 @@ class Collector:
             async with asyncio.timeout(_READY_SECONDS):
                 await self.ready()
         except TimeoutError:
-            raise StateError("offline", f"{self._account.jid} has no connection; see the log of motemo listen") from None
+            raise StateError(
+                "offline", f"{self._account.jid} has no connection; see the log of motemo listen"
+            ) from None
         answer = asyncio.get_running_loop().create_future()
         entry = (jid, answer)
         self._waiting.append(entry)
@@ -152,15 +152,20 @@ class Collector:
     # What comes in: plain functions, done before the server hears that we have it
 
     def _received(self, received: Received) -> None:
+        if received.archive_id is None:
+            self._open(received)
+        elif not self._arrivals.has(received.archive_id):
+            self._open(received)
+            self._arrivals.add(received.archive_id)
+
+    def _open(self, received: Received) -> None:
         device = received.encrypted.sid
         try:
             opened = self.engine.open(received.sender, received.encrypted, received.stamp)
             heard = self._read(opened)
         except MotemoError as error:
             self._wake.set()
-            if received.archive_id and not self._account.caught_up and error.reason in _AGAIN:
-                log.info("a message of %s device %d came again (%s)", received.sender, device, error.reason)
-            elif error.reason != "duplicate":  # O-122: without any warning
+            if error.reason != "duplicate":  # O-122: without any warning
                 self.on_heard(Heard(received.sender, device, False, problem=error.reason))
             return
         self._wake.set()
@@ -211,7 +216,7 @@ class Collector:
 
     def _note_online(self) -> None:
         if self._account.caught_up:
-            self._arrivals.note_online(self._account.jid, int(time.time()))
+            self._arrivals.note_online(int(time.time()))
 
     async def _note_online_often(self) -> None:
         while True:

@@ -201,7 +201,7 @@ class Gateway:
             self._queue.inbound_taken(number)
 
     def _devices_changed(self, jid: str, devices: list[Device]) -> None:
-        if jid == self._account.jid or jid in self._known:
+        if jid == self._account.jid or jid in self._known or jid in self._account.owners:
             self._tell(self._reduced(jid, devices))
 
     def _reduced(self, jid: str, devices: list[Device]) -> dict[str, Any]:

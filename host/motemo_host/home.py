@@ -100,8 +100,10 @@ class Home:
         return self._folder("boards")
 
     def _folder(self, *names: str) -> Path:
-        path = self.path.joinpath(*names)
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = self.path
+        for name in names:
+            path /= name
+            path.mkdir(exist_ok=True, mode=0o700)
         return path
 
 

@@ -67,7 +67,9 @@ class Readings:
             raise self._unusable(error) from None
 
     def _unusable(self, error: Exception) -> StateError:
-        return StateError("corrupt", f"readings cannot be stored in {self._path} ({error}); make it usable, or see --db")
+        return StateError(
+            "corrupt", f"readings cannot be stored in {self._path} ({error}); make it usable, or see --db"
+        )
 
     def close(self) -> None:
         """Closes the database."""

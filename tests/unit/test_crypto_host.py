@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 from motemo.crypto import (
     _native,
     _portable,
-    _portable_ed25519,
-    _portable_edwards,
+    _portable_comb,
+    _portable_sign,
+    _portable_verify,
     cipher,
     curve,
     ed25519,
@@ -34,7 +35,7 @@ from tests.covers import covers
 from tests.unit import test_cipher, test_curve, test_ed25519
 from tests.wasm_shim import cryptolib
 
-P, L, D = _portable.P, _portable_edwards.L, _portable_ed25519.D
+P, L, D = _portable.P, points.L, points.D
 VECTORS = Path(os.environ.get("MOTEMO_VECTORS") or Path(__file__).resolve().parents[3] / "shared" / "vectors")
 
 keys = st.binary(min_size=32, max_size=32)
@@ -56,8 +57,9 @@ def verdict(function, *args):
 
 def use_portable_backend(patch):
     patch.setattr(curve, "backend", _portable)
-    patch.setattr(curve, "_PUBLIC", "motemo.crypto._portable_edwards")
-    patch.setattr(ed25519, "backend", _portable_ed25519)
+    patch.setattr(curve, "_PUBLIC", "motemo.crypto._portable_comb")
+    patch.setattr(ed25519, "_SIGN", "motemo.crypto._portable_sign")
+    patch.setattr(ed25519, "_VERIFY", "motemo.crypto._portable_verify")
 
 
 def on_both(monkeypatch, function, *args):
@@ -116,18 +118,18 @@ def test_x25519_agrees(scalar, u):
 @settings(max_examples=300, deadline=None)
 @given(any_key)
 def test_public_keys_agree(key):
-    assert _portable_edwards.x25519_public(key) == _native.x25519_public(key)
-    assert _portable_ed25519.ed25519_public(key) == _native.ed25519_public(key)
+    assert _portable_comb.x25519_public(key) == _native.x25519_public(key)
+    assert _portable_sign.ed25519_public(key) == _native.ed25519_public(key)
 
 
 @settings(max_examples=150, deadline=None)
 @given(any_key, st.binary(max_size=300))
 @covers("O-011", "O-012")
 def test_signatures_agree(seed, message):
-    signature = _portable_ed25519.ed25519_sign(seed, message)
-    public = _portable_ed25519.ed25519_public(seed)
+    signature = _portable_sign.ed25519_sign(seed, message)
+    public = _portable_sign.ed25519_public(seed)
     assert signature == _native.ed25519_sign(seed, message)
-    assert _portable_ed25519.ed25519_verify(public, message, signature)
+    assert _portable_verify.ed25519_verify(public, message, signature)
     assert _native.ed25519_verify(public, message, signature)
     assert nacl.bindings.crypto_sign_open(signature + message, public) == message
 
@@ -138,7 +140,7 @@ def test_verdicts_on_changed_signatures_agree(seed, message, bit):
     public = _native.ed25519_public(seed)
     signature = int.from_bytes(_native.ed25519_sign(seed, message), "little") ^ 1 << bit
     changed = signature.to_bytes(64, "little")
-    assert not _portable_ed25519.ed25519_verify(public, message, changed)
+    assert not _portable_verify.ed25519_verify(public, message, changed)
     assert verdict(ed25519.ed25519_verify, public, message, changed) == "bad-signature"
 
 
@@ -182,7 +184,7 @@ def affine_sum(a, b):
 def decode(public):
     number = int.from_bytes(public, "little")
     y = number % 2**255
-    x = _portable_ed25519._recover_x(y)
+    x = _portable_verify._recover_x(y)
     return (P - x if x & 1 != number >> 255 else x), y
 
 
@@ -225,7 +227,7 @@ def test_comb_table():
         for bit in range(3):
             tooth_x, tooth_y = teeth[bit]
             x, y = affine_sum((x, y), (tooth_x if index >> bit & 1 else P - tooth_x, tooth_y))
-        assert _portable_edwards.split(_portable_edwards.comb_entry(index)) == (
+        assert _portable_comb._split(_portable_comb._comb_entry(index)) == (
             (y + x) % P,
             (y - x) % P,
             2 * D * x * y % P,
@@ -330,5 +332,6 @@ def test_wycheproof_aes_256_cbc(monkeypatch, aes):
 
 def test_the_libraries_compute_here():
     assert sys.implementation.name == "cpython"
-    assert curve.backend is ed25519.backend is _native
+    assert curve.backend is _native
+    assert {curve._PUBLIC, ed25519._SIGN, ed25519._VERIFY} == {"motemo.crypto._native"}
     assert cipher.aes is _native.aes

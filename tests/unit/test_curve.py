@@ -1,6 +1,6 @@
 """X25519: RFC 7748's vectors, and what is refused, the same on every interpreter."""
 
-from motemo.crypto import _portable, _portable_edwards
+from motemo.crypto import _portable, _portable_comb
 from motemo.crypto.curve import x25519, x25519_public
 from motemo.errors import LocalError, RemoteError, StateError
 from tests.covers import covers
@@ -110,5 +110,5 @@ def blinded(function, *args):
 
 
 def test_every_call_is_blinded_anew():
-    blinded(_portable.x25519, SEED, _portable_edwards.x25519_public(SEED))
-    blinded(_portable_edwards.x25519_public, SEED)
+    blinded(_portable.x25519, SEED, _portable_comb.x25519_public(SEED))
+    blinded(_portable_comb.x25519_public, SEED)

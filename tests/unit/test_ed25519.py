@@ -1,6 +1,6 @@
 """Ed25519: RFC 8032's vectors, its map to Curve25519, and what is refused, the same on every interpreter."""
 
-from motemo.crypto import _portable_ed25519
+from motemo.crypto import _portable_sign
 from motemo.crypto.curve import x25519, x25519_public
 from motemo.crypto.ed25519 import (
     ed25519_public,
@@ -174,5 +174,5 @@ def test_identity_key_in_both_forms():
 
 
 def test_every_secret_multiplication_is_blinded_anew():
-    blinded(_portable_ed25519.ed25519_public, SEED)
-    blinded(_portable_ed25519.ed25519_sign, SEED, MESSAGE)
+    blinded(_portable_sign.ed25519_public, SEED)
+    blinded(_portable_sign.ed25519_sign, SEED, MESSAGE)

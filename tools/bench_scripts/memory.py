@@ -196,7 +196,8 @@ async def _live(board: VirtualBoard, home: Home) -> int:
                 answer = await owner.command(COMMANDS[number // 4])
                 if "MemoryError" in answer:
                     return 0
-        return int(max(in_use))
+        short = (await link.request("status"))["counters"].get("memory", 0)
+        return 0 if short else int(max(in_use))
     finally:
         gateway.cancel()
         await asyncio.gather(gateway, return_exceptions=True)

@@ -13,7 +13,7 @@ if NATIVE:
 else:
     from motemo.crypto import _portable as backend
 
-_PUBLIC = "motemo.crypto._native" if NATIVE else "motemo.crypto._portable_edwards"
+_PUBLIC = "motemo.crypto._native" if NATIVE else "motemo.crypto._portable_comb"
 
 
 def x25519(scalar: bytes, u: bytes) -> bytes:

@@ -6,28 +6,26 @@ as bytes, so that a non-canonical R never passes. A public key with a component 
 accepted: it does no harm here, and finding it out takes as long as a signature.
 """
 
+from motemo import overlay
 from motemo.crypto import NATIVE
 from motemo.crypto._portable import clamp
-from motemo.crypto._portable_edwards import L
-from motemo.crypto.points import check_length, usable_y
+from motemo.crypto.points import L, check_length, usable_y
 from motemo.errors import LocalError, RemoteError
 
-if NATIVE:
-    from motemo.crypto import _native as backend
-else:
-    from motemo.crypto import _portable_ed25519 as backend
+_SIGN = "motemo.crypto._native" if NATIVE else "motemo.crypto._portable_sign"
+_VERIFY = "motemo.crypto._native" if NATIVE else "motemo.crypto._portable_verify"
 
 
 def ed25519_public(seed: bytes) -> bytes:
     """The public key of a seed, both 32 bytes (RFC 8032 section 5.1.5); LocalError "length"."""
     _check_seed(seed)
-    return backend.ed25519_public(seed)
+    return overlay.call(_SIGN, "ed25519_public", seed)
 
 
 def ed25519_sign(seed: bytes, message: bytes) -> bytes:
     """The 64-byte signature of `message` (RFC 8032 section 5.1.6); LocalError "length"."""
     _check_seed(seed)
-    return backend.ed25519_sign(seed, message)
+    return overlay.call(_SIGN, "ed25519_sign", seed, message)
 
 
 def ed25519_verify(public: bytes, message: bytes, signature: bytes) -> None:
@@ -40,7 +38,7 @@ def ed25519_verify(public: bytes, message: bytes, signature: bytes) -> None:
     if (
         usable_y(public) is None
         or int.from_bytes(signature[32:], "little") >= L
-        or not backend.ed25519_verify(public, message, signature)
+        or not overlay.call(_VERIFY, "ed25519_verify", public, message, signature)
     ):
         raise RemoteError("bad-signature")
 
@@ -48,7 +46,7 @@ def ed25519_verify(public: bytes, message: bytes, signature: bytes) -> None:
 def identity_scalar(seed: bytes) -> bytes:
     """The X25519 private key (32 bytes, clamped) that belongs to the Ed25519 key of a seed; LocalError "length"."""
     _check_seed(seed)
-    return clamp(backend.sha512(seed)[:32]).to_bytes(32, "little")
+    return clamp(overlay.call("motemo.crypto.sha512", "sha512", seed)[:32]).to_bytes(32, "little")
 
 
 def _check_seed(seed):

@@ -6,6 +6,7 @@ A public key that is not canonical (y >= p) or of small order is refused.
 from motemo.crypto._portable import P
 from motemo.errors import RemoteError
 
+L = (1 << 252) + 27742317777372353535851937790883648493  # the order of the base point
 D = 37095705934669439343138083508754565189542113879843219016388785533085940283555  # -121665 / 121666
 
 

@@ -30,8 +30,8 @@ def make(keys):
 
 def published(keys, bundle):
     """Notes that the server has that bundle; a newer one stays due."""
-    newest = bundle.prekeys[-1][0] if bundle.prekeys else 0
-    if bundle.signed_prekey_id == keys.newest_signed_prekey and newest == keys.next_prekey - 1:
+    offered = [records.id_key(number) for number, _ in bundle.prekeys]
+    if bundle.signed_prekey_id == keys.newest_signed_prekey and offered == sorted(keys.store.keys(records.PREKEY)):
         _set(keys, keys.flags & ~BUNDLE_DIRTY)
 
 

@@ -144,11 +144,14 @@ class Engine:
     def next_ping(self):
         """(bare JID, `Encrypted`) of the next empty message that is due, or None (O-087, O-120, O-121, O-127)."""
         while self._pings:
-            key = self._pings.pop(0)
+            key = self._pings[0]
             session = self.session(key)
+            sealed = None
             if session is not None and session.is_set(ratchet.PING):
-                jid, device = split_device_key(key)
-                return jid, self._encrypt([(jid, device)], session.dialect.empty, None)
+                sealed = self._encrypt([split_device_key(key)], session.dialect.empty, None)
+            self._pings.remove(key)
+            if sealed:
+                return split_device_key(key)[0], sealed
         return None
 
     def open(self, sender, encrypted, stamp=None):

@@ -11,10 +11,10 @@ from motemo.omemo import trust
 from motemo.omemo.engine import Engine
 
 from .. import local
+from ..arrivals import Arrivals
 from ..collector import Collector, Heard, open_identity
 from ..fingerprint import parse_pin
 from ..home import Credentials, Home, locked
-from ..queue import Queue
 from ..readings import Readings
 from .common import Common, Login, connect_account
 from .identity import identity_document
@@ -64,7 +64,7 @@ async def _run(
     engine: Engine, credentials: Credentials, readings: Readings, only: list[str], home: Home, common: Common
 ) -> None:
     account = connect_account(credentials, trust.owners(engine.store))
-    collector = Collector(engine, account, readings, Queue(home.arrivals(account.jid)))
+    collector = Collector(engine, account, readings, Arrivals(home.arrivals(account.jid)))
     collector.on_heard = lambda heard: show(common, heard) if not only or heard.jid in only else None
 
     async def announce() -> None:

@@ -8,10 +8,10 @@ from cyclopts import Parameter, validators
 from motemo.errors import LocalError, StateError
 
 from .. import local
+from ..arrivals import Arrivals
 from ..collector import Collector, open_identity
 from ..fingerprint import parse_pin
 from ..home import Credentials, Home, locked
-from ..queue import Queue
 from ..readings import Readings
 from .common import Common, Login, connect_account
 from .listen import pin_boards
@@ -65,9 +65,9 @@ async def _send_alone(home: Home, credentials: Credentials, to: str, text: str, 
     pin_boards(home, engine.store, [to])
     jid, _ = parse_pin(to)
     account = connect_account(credentials, [jid])
-    arrivals = Queue(home.arrivals(account.jid))
+    arrivals = Arrivals(home.arrivals(account.jid))
     collector = Collector(engine, account, Readings(home.readings()), arrivals)
-    await account.connect(since=arrivals.last_online(account.jid))  # unlike `run`, it fails when the server is not there
+    await account.connect(since=arrivals.last_online())  # unlike `run`, it fails when the server is not there
     home.save_credentials(credentials)
     running = asyncio.create_task(collector.run())
     sending = asyncio.create_task(collector.send(jid, text, wait))

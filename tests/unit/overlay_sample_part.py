@@ -1,0 +1,3 @@
+"""Not a test: see overlay_sample.py."""
+
+STEP = 1

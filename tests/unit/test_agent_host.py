@@ -1,0 +1,524 @@
+"""The agent's logic with a northbound that is no link: who is obeyed, what is answered, kept, counted."""
+
+import asyncio
+import json
+
+import pytest
+
+from motemo import agent as agent_module
+from motemo import settings
+from motemo.agent import Agent
+from motemo.errors import RemoteError, StateError
+from motemo.omemo import bundle, records, trust
+from motemo.omemo.elements import Encrypted
+from motemo.omemo.envelope import SENML
+from motemo.profile import Profile
+from tests.covers import covers
+from tests.unit.test_engine import ALICE, BOARD, EVE, Device
+
+
+class Northbound:
+    """Carries nothing anywhere: messages end up in `sent`, lists and bundles come from the devices that are `known`."""
+
+    requests = __name__
+
+    def __init__(self):
+        self.online = True
+        self.sent = []  # (bare JID, Encrypted)
+        self.known = {}  # bare JID: devices
+        self.published = []
+        self.fetched = []
+        self.taken = asyncio.Event()
+        self.taken.set()
+        self.fail = None
+
+    async def run(self, agent):
+        await asyncio.Event().wait()
+
+    async def send(self, jid, encrypted):
+        self.sent.append((jid, encrypted))
+        await self.taken.wait()
+
+    def check(self):
+        if self.fail:
+            raise self.fail
+
+
+# What overlay.call finds under the name in `Northbound.requests`.
+
+
+async def fetch_devices(northbound, jid, device=None):
+    northbound.check()
+    northbound.fetched.append(jid)
+    return [one.id if isinstance(one, Device) else one for one in northbound.known.get(jid, [])]
+
+
+async def fetch_bundle(northbound, jid, device):
+    northbound.check()
+    for one in northbound.known.get(jid, []):
+        if isinstance(one, Device) and one.id == device:
+            return one.bundle()
+    raise RemoteError("not-found")
+
+
+async def publish_bundle(northbound, bundle):
+    northbound.check()
+    northbound.published.append(bundle)
+
+
+async def publish_devices(northbound, device):
+    northbound.check()
+    northbound.published.append(device)
+
+
+class Stage:
+    """An agent that runs, and Alice's device, pinned and listed, who has a session with it."""
+
+    def __init__(self, **limits):
+        self.board = Device(BOARD)
+        self.alice = Device(ALICE)
+        self.alice.pin(self.board)
+        self.alice.list(self.board)
+        self.board.pin(self.alice)
+        self.northbound = Northbound()
+        self.northbound.known[ALICE] = [self.alice]
+        store = self.board.store
+        store.size = 0  # what the journal tells for `status`
+        store.commit([settings.change("state", "ready")])
+        self.agent = Agent(store, Profile(prekeys=3, **limits), self.northbound)
+        self.engine = self.agent.engine
+
+    async def __aenter__(self):
+        self.task = asyncio.create_task(self.agent.main())
+        await self.until(lambda: len(self.northbound.published) == 2)
+        self.alice.start(self.board)
+        return self
+
+    async def __aexit__(self, *_):
+        mine = {task for task in asyncio.all_tasks() if "Agent." in task.get_coro().__qualname__}
+        for task in mine:
+            task.cancel()
+        await asyncio.gather(*mine, return_exceptions=True)
+
+    async def until(self, condition):
+        async with asyncio.timeout(3):
+            while not condition():
+                await asyncio.sleep(0.01)
+
+    async def settle(self):
+        """Lets the agent do what it would do by itself."""
+        await asyncio.sleep(0.15)
+
+    def says(self, text, device=None, sender=ALICE):
+        """A message to the board; returns it."""
+        sealed = (device or self.alice).seal(text)
+        self.agent.on_message(sender, sealed)
+        return sealed
+
+    def read(self, device=None):
+        """The envelopes of what the board has sent to the device so far; forgets them."""
+        device = device or self.alice
+        sent, self.northbound.sent = self.northbound.sent, []
+        opened = [device.engine.open(BOARD, one) for jid, one in sent if jid == device.jid]
+        return [one.envelope for one in opened if one.envelope]
+
+    async def answer(self, text):
+        """The board's answer to Alice's words."""
+        self.read()
+        self.says(text)
+        await self.until(lambda: any(one.payload for _, one in self.northbound.sent))
+        (envelope,) = self.read()
+        return envelope.body
+
+    def put(self, *values):
+        """A sample as the sensors would have given it."""
+        self.agent.outbox.put((0, [("n", "", value) for value in values]))
+        self.agent.wake()
+
+
+@pytest.fixture
+async def stage():
+    async with Stage() as one:
+        yield one
+
+
+# Keys and list on the server
+
+
+@covers("O-062", "O-092", "O-116")
+async def test_bundle_then_list_and_the_bundle_again_when_a_prekey_was_used(stage):
+    own, device = stage.northbound.published
+    assert own.identity_key == stage.engine.keys.identity_key and device == stage.engine.keys.device
+    before = {number for number, _ in own.prekeys}
+    stage.says("help")
+    await stage.until(lambda: len(stage.northbound.published) == 3)
+    after = {number for number, _ in stage.northbound.published[2].prekeys}
+    assert len(before - after) == 1 and len(after) == len(before)
+    await stage.settle()
+    assert len(stage.northbound.published) == 3
+
+
+@covers("O-116", "O-050")
+async def test_device_id_that_is_taken_is_drawn_again():
+    stage = Stage()
+    taken = stage.engine.keys.device
+    stage.northbound.known[BOARD] = [taken]
+    async with stage:
+        assert stage.northbound.published[1] == stage.engine.keys.device != taken
+
+
+@covers("O-060", "O-061")
+async def test_own_id_that_has_gone_is_announced_again(stage):
+    own = stage.engine.keys.device
+    stage.agent.on_devices(BOARD, [own, 5])
+    await stage.settle()
+    assert stage.northbound.published[2:] == []
+    stage.agent.on_devices(BOARD, [5])
+    await stage.until(lambda: stage.northbound.published[2:] == [own])
+
+
+async def test_what_fails_is_counted_and_tried_again(monkeypatch):
+    monkeypatch.setattr(agent_module, "_RETRY_SECONDS", 0.05)
+    stage = Stage()
+    stage.northbound.fail = StateError("timeout")
+    stage.put(1)
+    task = asyncio.create_task(stage.until(lambda: stage.engine.counters.get("timeout", 0) > 1))
+
+    async def mend():
+        await task
+        assert any("timeout" in line for line in stage.agent.log_lines)
+        stage.northbound.fail = None
+
+    mending = asyncio.create_task(mend())
+    async with stage:
+        await mending
+        await stage.until(lambda: not len(stage.agent.outbox))
+        assert [one.body for one in stage.read()] == ["n 1"]
+
+
+# Commands
+
+
+@covers("O-140", "O-120")
+async def test_command_of_a_pinned_device_is_answered(stage):
+    relay = []
+
+    @stage.agent.command("relay")
+    def switch(state):
+        relay.append(state)
+        return "relay is " + state
+
+    assert await stage.answer("set relay on") == "relay is on"
+    assert relay == ["on"]
+    assert await stage.answer("SET relay  off  now") == "relay is off now"
+
+
+@covers("O-141", "O-142")
+async def test_unpinned_devices_command_nothing_and_are_counted(stage):
+    calls = []
+    stage.agent.command("relay")(calls.append)
+    eve, other = Device(EVE), Device(ALICE, which=1)
+    for device in (eve, other):
+        device.pin(stage.board)
+        device.list(stage.board)
+        device.engine.on_bundle(BOARD, stage.engine.keys.device, bundle.make(stage.engine.keys))
+        stage.says("set relay on", device, device.jid)
+    await stage.settle()
+    assert calls == [] and stage.engine.counters["untrusted"] == 2
+    assert [line for line in stage.agent.log_lines if "untrusted" in line and str(eve.id) in line]
+    assert all(one.payload is None for _, one in stage.northbound.sent), "they get pings and nothing else"
+    assert not any("relay" in line for line in stage.agent.log_lines), "no content in the log"
+
+
+@covers("O-122")
+async def test_duplicate_command_runs_once_and_is_no_fault_in_the_log(stage):
+    calls = []
+
+    @stage.agent.command("relay")
+    def switch(state):
+        calls.append(state)
+        return "done"
+
+    sealed = stage.says("set relay on")
+    stage.agent.on_message(ALICE, sealed)
+    await stage.until(lambda: calls)
+    stage.agent.on_message(ALICE, sealed)
+    await stage.settle()
+    assert calls == ["on"] and [one.body for one in stage.read()] == ["done"]
+    assert stage.engine.counters == {"duplicate": 2}
+    assert not any("duplicate" in line for line in stage.agent.log_lines)
+
+
+@covers("O-095", "O-123")
+async def test_other_failures_are_counted_and_in_the_log(stage):
+    sealed = stage.alice.seal("help")
+    stage.agent.on_message(EVE, sealed_for(stage, sealed, sid=5))
+    assert any("no-session" in line for line in stage.agent.log_lines)
+    stage.agent.on_message(ALICE, sealed_for(stage, sealed, rid=1))
+    assert any("not-for-us" in line for line in stage.agent.log_lines)
+    await stage.settle()
+    assert stage.engine.counters == {"no-session": 1, "not-for-us": 1}
+
+
+def sealed_for(stage, sealed, sid=None, rid=None):
+    jid, own, _, data = sealed.keys[0]
+    return Encrypted(2, sid or sealed.sid, [(jid, rid or own, False, data)], sealed.payload)
+
+
+async def test_help_names_all_words(stage):
+    stage.agent.command("relay")(str)
+    text = await stage.answer("help")
+    for word in ("get", "set", "every", "status", "log", "reset session", "relay"):
+        assert word in text
+
+
+async def test_get(stage):
+    stage.agent.change_interval(3600)  # no reading by itself meanwhile
+    stage.agent.sensor("temperature", unit="Cel")(lambda: 21.5)
+
+    @stage.agent.sensor("humidity", unit="/")
+    async def humidity():
+        return 0.5
+
+    stage.agent.sensor("broken")(lambda: 1 // 0)
+    stage.agent.sensor("silent")(lambda: None)
+    assert "temperature 21.5 °C" in await stage.answer("get temperature")
+    assert await stage.answer("get") == "humidity 0.5, temperature 21.5 °C"
+    assert any("broken" in line and "ZeroDivisionError" in line for line in stage.agent.log_lines)
+    text = await stage.answer("get pressure")
+    assert "pressure" in text and "temperature" in text
+    assert await stage.answer("get silent")
+
+
+async def test_set_that_goes_wrong(stage):
+    @stage.agent.command("relay")
+    def switch(state):
+        raise OSError("secret")
+
+    @stage.agent.command("slow")
+    async def slow(state):
+        return 7
+
+    text = await stage.answer("set relay on")
+    assert "OSError" in text and "secret" not in text
+    assert "relay" in await stage.answer("set")
+    assert "relay" in await stage.answer("set pump on")
+    assert await stage.answer("set slow x") == "7"
+
+
+async def test_every(stage):
+    assert "60 s" in await stage.answer("every 60 s")
+    assert stage.agent.every == 60
+    assert "5 s" in await stage.answer("every 5")
+    assert stage.agent.every == 5 and settings.read(stage.agent.store, "every") == "5"
+    for words in ("every", "every 0", "every 86401", "every -5", "every x", "every 5 m", "every 5 s s"):
+        assert "every SECONDS" in await stage.answer(words)
+    assert stage.agent.every == 5
+
+
+async def test_status_and_log(stage):
+    await stage.answer("help")
+    text = await stage.answer("status")
+    for word in ("sessions", "waiting", "dropped", "heap"):
+        assert word in text
+    assert "empty" in await stage.answer("log")
+    for n in range(20):
+        stage.agent.log("line " + str(n))
+    lines = (await stage.answer("log")).split("\n")
+    assert lines[-1].endswith("line 19") and len(lines) == 12
+
+
+@covers("O-126")
+async def test_reset_session(stage):
+    await stage.answer("help")
+    assert "reset session" in await stage.answer("reset")
+    old = stage.alice.session_with(stage.board).ephemeral
+    stage.read()
+    stage.says("reset session")
+    await stage.until(lambda: [1 for _, one in stage.northbound.sent if one.payload])
+    assert any("New sessions" in one.body for one in stage.read())
+    assert stage.alice.session_with(stage.board).ephemeral != old
+    assert await stage.answer("help")
+
+
+async def test_bad_words(stage):
+    for words in (" ", "open the door", "exec('x')", "getx", "\n\t", "help" * 100):
+        assert "I do not know that" in await stage.answer(words)
+    assert "There is no sensor" in await stage.answer("get\nset")
+
+
+async def test_more_commands_than_wait_are_counted():
+    async with Stage() as stage:
+        stage.northbound.online = False
+        for _ in range(10):
+            stage.says("help")
+        assert stage.engine.counters["full"] == 2
+        stage.northbound.online = True
+        await stage.until(lambda: len([1 for _, one in stage.northbound.sent if one.payload]) == 8)
+
+
+async def test_command_of_a_pinned_device_that_is_not_listed_blocks_nobody(monkeypatch):
+    """Its answer cannot go (O-084) until the list has it; readings for others go on."""
+    monkeypatch.setattr(agent_module, "_RETRY_SECONDS", 0.05)
+    async with Stage() as stage:
+        await stage.answer("help")
+        bob = Device("bob@example.org")
+        stage.board.engine = stage.engine
+        stage.board.pin(bob)
+        stage.northbound.known[bob.jid] = [bob]
+        stage.agent.on_devices(ALICE, [])
+        stage.northbound.known[ALICE] = []
+        stage.says("help")
+        stage.put(5)
+        await stage.until(lambda: any(jid == bob.jid for jid, _ in stage.northbound.sent))
+
+
+# Readings
+
+
+async def test_sample_travels_as_words_and_records(stage):
+    stage.agent.set_clock(1700000000)
+    stage.agent.outbox.put((1700000000, [("temperature", "Cel", 21.5)]))
+    stage.agent.wake()
+    await stage.until(lambda: stage.northbound.sent)
+    (envelope,) = stage.read()
+    assert envelope.body == "temperature 21.5 °C"
+    ((datatype, text),) = envelope.records
+    assert datatype == SENML
+    assert json.loads(text) == [{"n": "temperature", "u": "Cel", "v": 21.5, "t": 1700000000}]
+
+
+async def test_sensors_are_sampled():
+    stage = Stage()
+    stage.agent.sensor("n")(iter([1, 2, 3]).__next__)
+    async with stage:
+        await stage.until(lambda: any(one.payload for _, one in stage.northbound.sent))
+        assert stage.read()[0].body == "n 1"
+        assert await stage.answer("get n") == "n 2"
+
+
+async def test_outbox_keeps_readings_while_offline_and_counts_what_it_drops():
+    async with Stage(outbox=3) as stage:
+        stage.northbound.online = False
+        for n in range(5):
+            stage.put(n)
+        await stage.settle()
+        assert stage.northbound.sent == [] and stage.agent.outbox.dropped == 2
+        stage.northbound.online = True
+        await stage.until(lambda: len(stage.northbound.sent) == 3)
+        assert [one.body for one in stage.read()] == ["n 2", "n 3", "n 4"]
+        assert "2 dropped" in await stage.answer("status")
+
+
+async def test_reading_stays_until_it_was_taken_over(stage):
+    stage.northbound.taken.clear()
+    stage.put(1)
+    stage.put(2)
+    await stage.until(lambda: stage.northbound.sent)
+    await stage.settle()
+    assert len(stage.northbound.sent) == 1 and len(stage.agent.outbox) == 2
+    stage.northbound.taken.set()
+    await stage.until(lambda: not len(stage.agent.outbox))
+    assert [one.body for one in stage.read()] == ["n 1", "n 2"]
+
+
+async def test_owner_who_cannot_be_reached_is_counted_and_the_others_get_theirs(stage):
+    trust.pin(stage.agent.store, "aaron@example.org", [bytes(32)])
+    stage.put(1)
+    stage.put(2)
+    await stage.until(lambda: not len(stage.agent.outbox))
+    assert [one.body for one in stage.read()] == ["n 1", "n 2"]
+    assert stage.engine.counters == {"no-devices": 2}
+    assert any("aaron@example.org" in line for line in stage.agent.log_lines)
+
+
+@covers("O-140", "O-084")
+async def test_nothing_for_an_owners_unpinned_device(stage):
+    other = Device(ALICE, which=1)
+    stage.northbound.known[ALICE] = [stage.alice, other]
+    stage.agent.on_devices(ALICE, [stage.alice.id, other.id])
+    stage.put(1)
+    await stage.until(lambda: not len(stage.agent.outbox))
+    ((_, sealed),) = stage.northbound.sent
+    assert [key[1] for key in sealed.keys] == [stage.alice.id]
+    assert any("untrusted" in line for line in stage.agent.log_lines), "the owner can read why"
+
+
+async def test_reading_goes_once_though_the_second_owner_fails(monkeypatch):
+    monkeypatch.setattr(agent_module, "_RETRY_SECONDS", 0.05)
+    async with Stage() as stage:
+        bob = Device("bob@example.org")
+        stage.board.pin(bob)
+        stage.put(1)
+        real, failures = stage.northbound.send, []
+
+        async def send(jid, encrypted):
+            if jid == bob.jid and len(failures) < 2:
+                failures.append(jid)
+                raise StateError("offline")
+            await real(jid, encrypted)
+
+        stage.northbound.send = send
+        stage.northbound.known[bob.jid] = [bob]
+        await stage.until(lambda: not len(stage.agent.outbox))
+        assert len(failures) == 2
+        assert sorted(jid for jid, _ in stage.northbound.sent) == [ALICE, bob.jid]
+
+
+# The rest
+
+
+async def test_message_ids_are_never_used_twice(stage):
+    ids = [stage.agent.next_message_id() for _ in range(3)]
+    for _ in range(3):
+        again = Agent(stage.agent.store, stage.agent.profile, stage.northbound)
+        ids += [again.next_message_id() for _ in range(3)]
+    assert len(set(ids)) == len(ids) and all(0 < number < 1 << 32 for number in ids)
+
+
+async def test_more_message_ids_than_one_life_has(stage):
+    agent = stage.agent
+    ids = {agent.next_message_id() for _ in range(70000)}
+    assert len(ids) == 70000
+    assert agent.next_message_id() not in ids
+
+
+async def test_clock():
+    stage = Stage()
+    assert stage.agent.now() == 0
+    stage.agent.set_clock(1700000000)
+    assert abs(stage.agent.now() - 1700000000) <= 1
+
+
+async def test_engine_that_was_stopped_takes_nothing():
+    async with Stage() as stage:
+        sealed = stage.alice.seal("help")
+        stage.agent.stop_engine()
+        stage.agent.on_message(ALICE, sealed)
+        stage.agent.on_devices(ALICE, [1])
+        stage.put(1)
+        await stage.settle()
+        assert stage.northbound.sent == []
+
+
+async def test_names_are_checked_when_they_are_registered():
+    stage = Stage()
+    for register in (stage.agent.sensor, stage.agent.command):
+        with pytest.raises(ValueError):
+            register("a b")
+
+
+async def test_list_of_a_stranger_is_not_kept(stage):
+    stage.agent.on_devices("stranger@example.org", [1, 2])
+    assert stage.agent.store.get(records.DEVICES, b"stranger@example.org") is None
+
+
+async def test_owner_who_lists_another_device_is_looked_up_again(stage):
+    """The list said that nobody is there; a fetch brings the device that is (O-053)."""
+    stage.agent.on_devices(ALICE, [])
+    stage.put(1)
+    await stage.until(lambda: not len(stage.agent.outbox))
+    assert stage.engine.counters == {"no-devices": 1}
+    stage.put(2)
+    await stage.until(lambda: not len(stage.agent.outbox))
+    assert [one.body for one in stage.read()] == ["n 2"]
