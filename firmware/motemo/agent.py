@@ -154,7 +154,7 @@ class Agent:
         self._awake = True
 
     def on_online(self):
-        """The northbound has come back: lists may have changed meanwhile, so they are fetched before the next message."""
+        """The northbound is back: lists may have changed meanwhile, so they are fetched before the next message."""
         if self.engine:
             for jid in trust.owners(self.store):
                 self.engine.look_again(jid)

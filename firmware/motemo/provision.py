@@ -6,7 +6,7 @@ starts the engine. The private keys are made here and never leave.
 
 from motemo import overlay, settings
 from motemo.errors import LocalError, StateError
-from motemo.omemo import bundle, keys, records, trust
+from motemo.omemo import keys, records, trust
 
 _MOST_KEYS = 8  # for each request, so that the link is not left without an answer
 
@@ -45,7 +45,8 @@ def _provision(agent, request):
 def _keys(agent, request):
     """Makes up to `count` prekeys; tells how many are missing."""
     own = agent.engine.keys if agent.engine else keys.Keys(agent.store)
-    return {"missing": bundle.fill(own, agent.profile.prekeys, min(request["count"], _MOST_KEYS))}
+    most = min(request["count"], _MOST_KEYS)
+    return {"missing": overlay.call("motemo.omemo.bundle", "fill", own, agent.profile.prekeys, most)}
 
 
 def _pin(agent, request):

@@ -15,9 +15,9 @@ async def publish(agent):
         while keys.device in await requests.fetch_devices(northbound, keys.jid):
             overlay.call("motemo.omemo.identity", "draw_device_again", keys)
     if keys.flags & BUNDLE_DIRTY:
-        own = bundle.make(keys)
-        await requests.publish_bundle(northbound, own)
-        bundle.published(keys, own)
+        own, prekeys = bundle.pack(keys)
+        await requests.publish_bundle(northbound, own, prekeys)
+        bundle.published(keys, own.signed_prekey_id, prekeys)
     if agent.announce:
         agent.announce = False
         try:

@@ -252,9 +252,10 @@ class Collector:
             while await pep.device_taken(own.device, own.identity_key):
                 identity.draw_device_again(own)
         if own.flags & BUNDLE_DIRTY:
-            newest = bundle.make(own)
+            newest, prekeys = bundle.pack(own)
+            newest.prekeys = bundle.unpack(prekeys)
             await pep.publish_bundle(own.device, newest)
-            bundle.published(own, newest)
+            bundle.published(own, newest.signed_prekey_id, prekeys)
         if not self._ready.is_set():
             await self._account.announce(Device(own.device))
             bundle.announced(own)

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from xml.etree import ElementTree
 
 from motemo.errors import REASONS, MotemoError, RemoteError, StateError
+from motemo.omemo.bundle import unpack
 from motemo.omemo.elements import Bundle, Encrypted
 
 from .queue import Outbound, Queue
@@ -313,7 +314,7 @@ class Gateway:
             message["spk_id"],
             message["spk"],
             message["spks"],
-            [(id, key) for id, key in message["prekeys"]],
+            unpack(message["prekeys"]),
         )
         await self._account.pep.publish_bundle(self._device, bundle)
         return {"type": "result"}

@@ -14,6 +14,7 @@ from motemo.omemo.engine import Engine
 from motemo.omemo.keys import BUNDLE_DIRTY
 from motemo.profile import Profile
 from motemo_host import stanzas
+from tests.bundles import make_bundle, note_published
 from tests.covers import covers
 from tests.memory_store import MemoryStore
 from tests.peers.python_omemo import Account, Directory
@@ -37,10 +38,10 @@ class Board:
 
     def publish(self):
         own = self.engine.keys
-        newest = bundle.make(own)
+        newest = make_bundle(own)
         self.directory.bundles[BOARD, own.device] = ET.tostring(stanzas.bundle_to_xml(newest))
         self.directory.devices[BOARD] = {own.device: None}
-        bundle.published(own, newest)
+        note_published(own, newest)
 
     def restart(self):
         """What a power cut leaves."""
@@ -166,9 +167,9 @@ async def test_board_starts_and_its_session_is_completed(pair):
 async def test_peer_starts_and_our_ping_completes_its_session(pair):
     board, alice = pair
     await alice.learn(BOARD)
-    before = {number for number, _ in bundle.make(board.engine.keys).prekeys}
+    before = {number for number, _ in make_bundle(board.engine.keys).prekeys}
     assert board.open(await alice.encrypt(BOARD, wrap("help"))) == "help"
-    after = {number for number, _ in bundle.make(board.engine.keys).prekeys}
+    after = {number for number, _ in make_bundle(board.engine.keys).prekeys}
     assert len(before - after) == 1 and len(after) == len(before) and min(after - before) > max(before)
     assert board.engine.keys.flags & BUNDLE_DIRTY, "the bundle with the new prekey is due"
     board = board.restart()
@@ -371,7 +372,7 @@ async def test_forged_key_exchange_leaves_prekeys_and_sessions_as_they_were(pair
     jid, rid, kex, data = good.keys[0]
     assert kex
     prekey, signed, identity_key, ephemeral, inner = OMEMO2.decode_exchange(data)
-    other = bundle.make(board.engine.keys).identity_key
+    other = make_bundle(board.engine.keys).identity_key
     for fields in (
         (prekey, signed, identity_key, ephemeral, inner[:-1] + bytes([inner[-1] ^ 1])),
         (prekey, signed, identity_key, b"\x09" + bytes(31), inner),
@@ -400,7 +401,7 @@ async def test_key_exchange_that_names_no_prekey_is_rejected(pair):
 @covers("O-094", "O-119", "O-069", "O-149")
 async def test_prekey_is_deleted_after_use_and_never_comes_back(pair):
     board, alice = pair
-    seen = {number for number, _ in bundle.make(board.engine.keys).prekeys}
+    seen = {number for number, _ in make_bundle(board.engine.keys).prekeys}
     assert min(seen) == 1 and len(seen) == 25
     highest = max(seen)
     used = set()
@@ -416,7 +417,7 @@ async def test_prekey_is_deleted_after_use_and_never_comes_back(pair):
         board.open(xml)
         board = board.restart()
         used.add(number)
-        now = {number for number, _ in bundle.make(board.engine.keys).prekeys}
+        now = {number for number, _ in make_bundle(board.engine.keys).prekeys}
         assert number not in now and board.store.get(records.PREKEY, records.id_key(number)) is None
         assert len(now) == 25 and max(now) == highest + turn + 1, "ids grow across restarts"
         assert not now & used

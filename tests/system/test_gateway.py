@@ -320,7 +320,7 @@ async def test_the_board_publishes_and_the_owner_finds_it(site):
             "spk_id": bundle.signed_prekey_id,
             "spk": bundle.signed_prekey,
             "spks": bundle.signature,
-            "prekeys": bundle.prekeys,
+            "prekeys": b"".join(number.to_bytes(4, "big") + key for number, key in bundle.prekeys),
         }
     )
     assert answer["type"] == "result" and "code" not in answer

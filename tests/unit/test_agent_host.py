@@ -9,10 +9,12 @@ from motemo import agent as agent_module
 from motemo import settings
 from motemo.agent import Agent
 from motemo.errors import RemoteError, StateError
-from motemo.omemo import bundle, records, trust
+from motemo.omemo import records, trust
+from motemo.omemo.bundle import unpack
 from motemo.omemo.elements import Encrypted
 from motemo.omemo.envelope import SENML
 from motemo.profile import Profile
+from tests.bundles import make_bundle
 from tests.covers import covers
 from tests.unit.test_engine import ALICE, BOARD, EVE, Device
 
@@ -61,8 +63,9 @@ async def fetch_bundle(northbound, jid, device):
     raise RemoteError("not-found")
 
 
-async def publish_bundle(northbound, bundle):
+async def publish_bundle(northbound, bundle, prekeys):
     northbound.check()
+    bundle.prekeys = unpack(prekeys)
     northbound.published.append(bundle)
 
 
@@ -221,7 +224,7 @@ async def test_unpinned_devices_command_nothing_and_are_counted(stage):
     for device in (eve, other):
         device.pin(stage.board)
         device.list(stage.board)
-        device.engine.on_bundle(BOARD, stage.engine.keys.device, bundle.make(stage.engine.keys))
+        device.engine.on_bundle(BOARD, stage.engine.keys.device, make_bundle(stage.engine.keys))
         stage.says("set relay on", device, device.jid)
     await stage.settle()
     assert calls == [] and stage.engine.counters["untrusted"] == 2

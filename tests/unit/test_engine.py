@@ -14,6 +14,7 @@ from motemo.omemo.engine import Engine
 from motemo.omemo.keys import BUNDLE_DIRTY
 from motemo.omemo.skipped import Skipped
 from motemo.profile import Profile
+from tests.bundles import make_bundle, note_published
 from tests.covers import covers
 from tests.memory_store import MemoryStore
 from tests.raises import raises
@@ -68,7 +69,7 @@ class Device:
 
     def bundle(self):
         """Our bundle as a server hands it out: one prekey of it."""
-        own = bundle.make(self.engine.keys)
+        own = make_bundle(self.engine.keys)
         own.prekeys = own.prekeys[:1]
         return own
 
@@ -392,17 +393,17 @@ def test_prekey_is_picked_at_random():
 @covers("O-092", "O-094", "O-119", "O-014", "O-149")
 def test_prekey_goes_with_its_use_and_another_one_comes():
     board, alice = meet()
-    bundle.published(board.engine.keys, bundle.make(board.engine.keys))
+    note_published(board.engine.keys)
     assert not board.engine.keys.flags & BUNDLE_DIRTY
     alice.start(board)
     kex = alice.seal("hello")
     used = OMEMO2.decode_exchange(kex.keys[0][3])[0]
-    before = [number for number, _ in bundle.make(board.engine.keys).prekeys]
+    before = [number for number, _ in make_bundle(board.engine.keys).prekeys]
     commits = board.store.commits
     assert board.open(kex) == "hello"
     assert board.store.commits == commits + 1, "session, prekeys and ids change together"
     board = board.restart()
-    after = [number for number, _ in bundle.make(board.engine.keys).prekeys]
+    after = [number for number, _ in make_bundle(board.engine.keys).prekeys]
     assert used in before and used not in after and len(after) == len(before)
     assert max(after) == max(before) + 1
     assert board.engine.keys.flags & BUNDLE_DIRTY
@@ -410,7 +411,7 @@ def test_prekey_goes_with_its_use_and_another_one_comes():
     eve = Device(EVE)
     eve.pin(board)
     eve.engine.on_devices(BOARD, [board.id])
-    own = bundle.make(board.engine.keys)
+    own = make_bundle(board.engine.keys)
     own.prekeys = [(used, own.prekeys[0][1])]
     eve.engine.on_bundle(BOARD, board.id, own)
     raises(RemoteError, "no-prekey", board.open, eve.seal("with the same one"), EVE)
@@ -767,9 +768,9 @@ def test_flash_is_full_at_a_key_exchange():
 def test_flash_is_full_at_a_prekey():
     board = Device(BOARD)
     failing(board, bundle.fill, board.engine.keys, 4)
-    own = bundle.make(board.engine.keys)
+    own = make_bundle(board.engine.keys)
     assert len(own.prekeys) == 3
-    bundle.published(board.engine.keys, own)
+    note_published(board.engine.keys, own)
     assert not board.engine.keys.flags & BUNDLE_DIRTY, "an id that was not stored is not waited for"
 
 

@@ -5,6 +5,7 @@ from motemo.crypto.ed25519 import ed25519_public, ed25519_verify
 from motemo.errors import RemoteError, StateError
 from motemo.omemo import bundle, identity, records
 from motemo.omemo.keys import ANNOUNCED, BUNDLE_DIRTY, Keys
+from tests.bundles import make_bundle, note_published
 from tests.covers import covers
 from tests.memory_store import MemoryStore
 from tests.raises import raises
@@ -106,10 +107,10 @@ def test_bundle_has_what_was_made_and_stored():
     store = provisioned()
     own = Keys(store)
     assert bundle.fill(own, 25, 10) == 15
-    assert len(bundle.make(own).prekeys) == 10
+    assert len(make_bundle(own).prekeys) == 10
     assert bundle.fill(own, 25, 0) == 15
     assert bundle.fill(own, 25) == 0 and bundle.fill(own, 25) == 0
-    made = bundle.make(own)
+    made = make_bundle(own)
     assert [number for number, _ in made.prekeys] == list(range(1, 26)), "ids begin at 1"
     assert made.identity_key == own.identity_key and made.signed_prekey_id == 1
     ed25519_verify(made.identity_key, made.signed_prekey, made.signature)
@@ -129,7 +130,7 @@ def test_ids_grow_across_restarts_and_never_come_back():
     for _ in range(3):
         own = Keys(store)
         bundle.fill(own, 4)
-        numbers = [number for number, _ in bundle.make(own).prekeys]
+        numbers = [number for number, _ in make_bundle(own).prekeys]
         new = [number for number in numbers if number not in seen]
         assert not seen or min(new) > max(seen)
         seen += new
@@ -144,14 +145,14 @@ def test_bundle_is_due_until_the_server_has_the_newest():
     own = Keys(store)
     bundle.fill(own, 2)
     assert own.flags & BUNDLE_DIRTY
-    old = bundle.make(own)
+    old = make_bundle(own)
     bundle.fill(own, 3)
-    bundle.published(own, old)
+    note_published(own, old)
     assert Keys(store.copy()).flags & BUNDLE_DIRTY, "there is a newer one"
-    bundle.published(own, bundle.make(own))
+    note_published(own)
     assert not own.flags & BUNDLE_DIRTY and not Keys(store.copy()).flags & BUNDLE_DIRTY
     commits = store.commits
-    bundle.published(own, bundle.make(own))
+    note_published(own)
     bundle.announced(own)
     bundle.announced(own)
     assert store.commits == commits + 1

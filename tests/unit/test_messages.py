@@ -45,14 +45,14 @@ TO_GATEWAY = (
         "spk_id": 1,
         "spk": KEY,
         "spks": SIGNATURE,
-        "prekeys": [[i, KEY] for i in range(1, 101)],
+        "prekeys": b"".join([i.to_bytes(4, "big") + KEY for i in range(1, 101)]),
     },
     {"type": "publish-devices", "id": 4, "dialect": 2, "device": 5},
     {"type": "publish-devices", "id": 4, "dialect": 2, "device": 5, "label": "K\u00fcche", "labelsig": SIGNATURE},
     {"type": "result", "id": 5},
     {"type": "result", "id": 5, "code": 21, "text": "said no"},
     {"type": "result", "id": 6, "fields": {"version": "0.1.0", "rssi": -60, "jid": ALICE, "state": True, "ids": [1]}},
-    {"type": "result", "id": 7, "fingerprints": [KEY], "prekeys": [[1, KEY]]},
+    {"type": "result", "id": 7, "fingerprints": [KEY], "prekeys": bytes((0, 0, 0, 1)) + KEY},
     {"type": "log", "level": 30, "text": "low memory"},
 )
 TO_BOARD = (
@@ -321,7 +321,7 @@ def test_refuses_each_kind():
     check_wrong("log", names.number("text"), b"text", 1, [])
     check_wrong("publish-bundle", names.number("ik"), b"", b"x" * 31, b"x" * 33, "x" * 32)
     check_wrong("publish-bundle", names.number("spks"), b"x" * 63, b"x" * 65)
-    check_wrong("publish-bundle", names.number("prekeys"), {}, [1], [[1]], [[0, KEY]], [[1, b"x"]], [[1, KEY, 1]], b"")
+    check_wrong("publish-bundle", names.number("prekeys"), {}, [1], 1, KEY, b"\x80\0\0\1" + KEY, bytes(37))
     check_wrong("devices", names.number("devices"), [0], [1 << 31], ["1"], 1, {}, [[1]])
     check_wrong("request", names.number("op"), "status", b"", [])
     check_wrong("request", names.number("fingerprints"), [b"x"], KEY, [1])

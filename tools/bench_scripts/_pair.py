@@ -3,6 +3,7 @@
 from motemo.omemo import bundle, identity, trust
 from motemo.omemo.engine import Engine
 from motemo.profile import Profile
+from tests.bundles import make_bundle
 from tests.memory_store import MemoryStore
 
 BOARD, OWNER = "board1@example.org", "alice@example.org"
@@ -27,7 +28,7 @@ def start(board, owner):
     """The first message of the board, an `Encrypted` with a key exchange, which the owner has read but not answered."""
     introduce(board, owner)
     introduce(owner, board)
-    board.on_bundle(owner.keys.jid, owner.keys.device, bundle.make(owner.keys))
+    board.on_bundle(owner.keys.jid, owner.keys.device, make_bundle(owner.keys))
     first = board.seal([owner.keys.jid], "hello")
     owner.open(board.keys.jid, first)
     return first

@@ -12,10 +12,11 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 from motemo.crypto.points import edwards_to_montgomery
-from motemo.omemo import bundle, envelope, trust
+from motemo.omemo import envelope, trust
 from motemo_host.gateway import Gateway
 from motemo_host.queue import Queue
 from motemo_host.stanzas import bundle_to_xml, encrypted_from_xml, encrypted_to_xml
+from tests.bundles import make_bundle
 from tests.peers.python_omemo import Account, Directory
 from tools.bench_scripts import _account, _pair
 
@@ -53,7 +54,7 @@ async def theirs() -> float:
     """Messages that python-omemo opens in a second; the few heartbeats that it sends meanwhile are in the time."""
     board = _pair.device(_pair.BOARD)
     directory = Directory()
-    directory.bundles[_pair.BOARD, board.keys.device] = ET.tostring(bundle_to_xml(bundle.make(board.keys)))
+    directory.bundles[_pair.BOARD, board.keys.device] = ET.tostring(bundle_to_xml(make_bundle(board.keys)))
     directory.devices[_pair.BOARD] = {board.keys.device: None}
     owner = await Account.create(directory, _pair.OWNER)
     try:

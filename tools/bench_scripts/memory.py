@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 from motemo.errors import MotemoError
-from motemo.omemo import bundle, trust
+from motemo.omemo import trust
 from motemo_host.boardlink import BoardLink
 from motemo_host.gateway import Gateway
 from motemo_host.home import Credentials, Home
@@ -29,6 +29,7 @@ from motemo_host.serialport import SerialPort
 from motemo_host.stanzas import Device
 from motemo_host.virtual.board import VirtualBoard
 from motemo_host.xmpp import Received
+from tests.bundles import make_bundle
 from tools.bench_scripts import _account, _pair
 
 READINGS = 20
@@ -74,7 +75,7 @@ class Owner(_account.Account):
         return [Device(self.engine.keys.device)] if jid == _pair.OWNER else self._devices
 
     async def fetch_bundle(self, jid: str, device: int):
-        return bundle.make(self.engine.keys) if jid == _pair.OWNER else self._published
+        return make_bundle(self.engine.keys) if jid == _pair.OWNER else self._published
 
     async def publish_bundle(self, device: int, published) -> None:
         self._published = published

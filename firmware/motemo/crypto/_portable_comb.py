@@ -1,7 +1,7 @@
 """Multiples of the base point by a comb: public keys and signatures, on a board."""
 
 from motemo.crypto._portable import P, clamp, fraction
-from motemo.crypto._portable_edwards import add, double
+from motemo.crypto._portable_edwards import add, double, encode
 from motemo.crypto.points import L
 from motemo.crypto.random import random_bytes
 
@@ -50,6 +50,11 @@ def x25519_public(scalar: bytes) -> bytes:
     """The public key, u = (Z + Y) / (Z - Y) of the multiple of the Edwards curve's base point."""
     _, f, _, h = multiply_base(clamp(scalar))
     return fraction(f + h, f - h)
+
+
+def encoded_multiple(k: int) -> bytes:
+    """The encoding of k B (RFC 8032 section 5.1.2)."""
+    return encode(*multiply_base(k))
 
 
 def multiply_base(k):

@@ -3,10 +3,10 @@
 Nothing here is secret. Both multiples are taken in one pass (Straus), with signed digits in non-adjacent form.
 """
 
+from motemo import overlay
 from motemo.crypto._portable import P, multiply, power
 from motemo.crypto._portable_edwards import add, double, encode
 from motemo.crypto.points import D, L
-from motemo.crypto.sha512 import sha512
 
 _SQRT_M1 = 19681161376707505956807079304988542015446066515923890162744021073123829784752
 _BASE = (
@@ -23,7 +23,7 @@ def ed25519_verify(public: bytes, message: bytes, signature: bytes) -> bool:
         return False
     if x & 1 == public[31] >> 7:
         x = P - x  # for -A
-    k = int.from_bytes(sha512(signature[:32], public, message), "little") % L
+    k = int.from_bytes(overlay.call("motemo.crypto.sha512", "sha512", signature[:32], public, message), "little") % L
     terms = (
         (_non_adjacent_form(k), _odd_multiples(x, y)),
         (_non_adjacent_form(int.from_bytes(signature[32:], "little")), _odd_multiples(*_BASE)),

@@ -152,6 +152,8 @@ def fits(kind, value):
         return (value >= 0 if kind == "u" else kind in "id" and value > 0) and value <= (
             2 if kind == "d" else 0xFFFFFFFF if kind == "u" else 0x7FFFFFFF
         )
+    if have is bytes and kind == "p":
+        return len(value) % 36 == 0 and all(value[at] < 128 for at in range(0, len(value), 36))
     if have is bytes:
         return len(value) == (32 if kind == "k" else 64) if kind in "ks" else kind == "b" and value != b""
     if have is str:
@@ -160,11 +162,6 @@ def fits(kind, value):
         return kind == ("f" if have is bool else "m")
     if have not in (list, tuple):
         return False
-    if kind == "p":
-        for pair in value:
-            if type(pair) not in (list, tuple) or len(pair) != 2 or not fits("i", pair[0]) or not fits("k", pair[1]):
-                return False
-        return True
     return kind == "y" or (kind in "lh" and all(fits("i" if kind == "l" else "k", item) for item in value))
 
 

@@ -5,7 +5,7 @@ which CBOR writes in one byte. docs/link-protocol.md has the same table for peop
 """
 
 # name:kind of value. Kinds: u unsigned of 32 bits, i id of 1..2^31-1, d dialect, f true or false, b bytes, k key of
-# 32 bytes, s signature of 64 bytes, t text, j JID, n name out of this table, l list of ids, p list of [id, key],
+# 32 bytes, s signature of 64 bytes, t text, j JID, n name out of this table, l list of ids, p packed prekeys,
 # h list of keys, y keys of a message, m map of texts to anything, - no field.
 # One string, searched: as a tuple it would cost three times the heap.
 _FIELDS = (

@@ -15,8 +15,8 @@ async def fetch_bundle(linked, jid, device):
     return Bundle(answer["ik"], answer["spk_id"], answer["spk"], answer["spks"], prekeys)
 
 
-async def publish_bundle(linked, bundle):
-    """Publishes our bundle; returns when the server has it."""
+async def publish_bundle(linked, bundle, prekeys):
+    """Publishes our bundle; returns when the server has it. prekeys: packed (`motemo.omemo.bundle`)."""
     await linked.request(
         {
             "type": "publish-bundle",
@@ -24,7 +24,7 @@ async def publish_bundle(linked, bundle):
             "spk_id": bundle.signed_prekey_id,
             "spk": bundle.signed_prekey,
             "spks": bundle.signature,
-            "prekeys": bundle.prekeys,
+            "prekeys": prekeys,
         }
     )
 

@@ -19,19 +19,29 @@ def fill(keys, wanted, most=1000) -> int:
     return max(missing, 0)
 
 
-def make(keys):
-    """The `Bundle` to publish (O-062), prekeys in the order of their ids."""
+def pack(keys):
+    """What is to be published (O-062): a `Bundle` without prekeys, and these as bytes, in the order of their ids.
+
+    For each prekey 4 bytes of id, big-endian, and 32 bytes of public key: a board has hardly room for a list of them.
+    """
     signed = keys.store.get(records.SIGNED_PREKEY, records.id_key(keys.newest_signed_prekey))
-    prekeys = []
+    own = elements.Bundle(keys.identity_key, keys.newest_signed_prekey, signed[32:64], signed[64:], [])
+    prekeys = bytearray()
     for key in sorted(keys.store.keys(records.PREKEY)):
-        prekeys.append((struct.unpack(">I", key)[0], keys.store.get(records.PREKEY, key)[32:]))
-    return elements.Bundle(keys.identity_key, keys.newest_signed_prekey, signed[32:64], signed[64:], prekeys)
+        prekeys.extend(key)
+        prekeys.extend(keys.store.get(records.PREKEY, key)[32:])
+    return own, bytes(prekeys)
 
 
-def published(keys, bundle):
-    """Notes that the server has that bundle; a newer one stays due."""
-    offered = [records.id_key(number) for number, _ in bundle.prekeys]
-    if bundle.signed_prekey_id == keys.newest_signed_prekey and offered == sorted(keys.store.keys(records.PREKEY)):
+def unpack(prekeys):
+    """The list [(id, key), …] of packed prekeys."""
+    return [(struct.unpack_from(">I", prekeys, at)[0], prekeys[at + 4 : at + 36]) for at in range(0, len(prekeys), 36)]
+
+
+def published(keys, signed_prekey_id, prekeys):
+    """Notes that the server has the bundle with these packed prekeys; a newer one stays due."""
+    offered = [prekeys[at : at + 4] for at in range(0, len(prekeys), 36)]
+    if signed_prekey_id == keys.newest_signed_prekey and offered == sorted(keys.store.keys(records.PREKEY)):
         _set(keys, keys.flags & ~BUNDLE_DIRTY)
 
 

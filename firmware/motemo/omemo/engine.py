@@ -20,8 +20,6 @@ from motemo.omemo.elements import Encrypted
 from motemo.omemo.keys import Keys
 from motemo.omemo.records import device_key, split_device_key
 
-_EXCHANGE = "motemo.omemo.exchange"
-
 
 class Opened:
     """A message that was decrypted.
@@ -106,9 +104,16 @@ class Engine:
 
         Raises RemoteError "bad-signature" or "no-prekey"; the device then counts as unusable until its list changes.
         """
+        key = device_key(jid, device)
+        answer = key in self.rebuild
+        if answer:
+            self.rebuild.remove(key)
         try:
-            overlay.call(_EXCHANGE, "on_bundle", self, jid, device, bundle)
-        except MotemoError as error:
+            signed = bundle.identity_key, bundle.signed_prekey, bundle.signature
+            overlay.call("motemo.crypto.ed25519", "ed25519_verify", *signed)
+            overlay.call("motemo.omemo.exchange", "on_bundle", self, jid, device, bundle, answer)
+        except RemoteError as error:
+            self.unusable[key] = error.reason
             self._count(error)
             raise
 

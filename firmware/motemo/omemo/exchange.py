@@ -7,19 +7,18 @@ from motemo import overlay
 from motemo.crypto.curve import x25519_public
 from motemo.crypto.points import edwards_to_montgomery
 from motemo.crypto.random import random_bytes
-from motemo.errors import MotemoError, RemoteError
+from motemo.errors import RemoteError
 from motemo.omemo import dialects, ratchet, records, trust, x3dh
 from motemo.omemo.records import device_key
 
 
 def initiate(dialect, keys, bundle):
-    """A session that we start, with one of the bundle's prekeys at random (O-006, O-070).
+    """A session that we start, with one of the prekeys of a checked bundle at random (O-006, O-070).
 
-    Raises RemoteError "no-prekey", "bad-signature", "bad-point" or "weak-key".
+    Raises RemoteError "no-prekey", "bad-point" or "weak-key".
     """
     if not bundle.prekeys:
         raise RemoteError("no-prekey", "the bundle has none")
-    overlay.call("motemo.crypto.ed25519", "ed25519_verify", bundle.identity_key, bundle.signed_prekey, bundle.signature)
     prekey_id, prekey = bundle.prekeys[int.from_bytes(random_bytes(2), "big") % len(bundle.prekeys)]
     ephemeral = random_bytes(32)
     theirs = edwards_to_montgomery(bundle.identity_key)
@@ -48,21 +47,14 @@ def respond(keys, number, exchange):
     return session
 
 
-def on_bundle(engine, jid, device, bundle):
-    """Starts a session from a fetched bundle; see `Engine.on_bundle`."""
+def on_bundle(engine, jid, device, bundle, answer):
+    """Starts a session from a checked bundle; see `Engine.on_bundle`. answer: an empty message is due to the device."""
     key = device_key(jid, device)
-    answer = key in engine.rebuild
-    if answer:
-        engine.rebuild.remove(key)
-    try:
-        session = initiate(dialects.OMEMO2, engine.keys, bundle)
-        pinned = trust.is_pinned(engine.store, jid, session.fingerprint)
-        if not pinned and not answer:
-            raise RemoteError("untrusted")
-        changes = overlay.call("motemo.omemo.admission", "admit", engine, key, session, pinned)
-    except MotemoError as error:
-        engine.unusable[key] = error.reason
-        raise
+    session = initiate(dialects.OMEMO2, engine.keys, bundle)
+    pinned = trust.is_pinned(engine.store, jid, session.fingerprint)
+    if not pinned and not answer:
+        raise RemoteError("untrusted")
+    changes = overlay.call("motemo.omemo.admission", "admit", engine, key, session, pinned)
     if answer:
         session.flags |= ratchet.PING
     changes.append((records.SKIPPED, key, None))
