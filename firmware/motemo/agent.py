@@ -164,10 +164,6 @@ class Agent:
         """Takes the Unix time from the northbound."""
         self._clock = now - int(time.time())
 
-    def now(self):
-        """Unix time in seconds, 0 when it is not known."""
-        return self._clock + int(time.time()) if self._clock else 0
-
     def next_message_id(self):
         """A number that no message of this board had before, in this life or a former one (32 bits)."""
         if self._messages & 0xFFFF == 0xFFFF or not self._messages:
@@ -259,7 +255,7 @@ class Agent:
                 self._due = max(self._due + self.every, now)
                 values = await self.sample()
                 if values:
-                    self.outbox.put((self.now(), values))
+                    self.outbox.put((int(now), values))
                     self.wake()
             await asyncio.sleep(0.2)
 
@@ -367,7 +363,8 @@ class Agent:
         sample = self.outbox.first()
         if self._reached[0] is not sample:
             self._reached = sample, []
-        stamp, values = sample
+        moment, values = sample
+        stamp = moment + self._clock if self._clock else 0
         for jid in trust.owners(self.store):
             if jid in self._reached[1]:
                 continue

@@ -125,6 +125,8 @@ class Linked:
             self._context.reset()
             self._session.withdraw()
             self.online = False
+            for number in self._answers:  # what was asked went to somebody who is gone
+                self._answers[number] = {"code": REASONS.index("offline")}
         elif event[0] == "down":
             self.online = False
 

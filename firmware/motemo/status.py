@@ -10,6 +10,7 @@ from motemo.omemo import records, trust
 def fields(agent) -> dict:
     """The agent's status by name."""
     agent.collect()
+    free = gc.mem_free() if hasattr(gc, "mem_free") else 0
     engine = agent.engine
     found = {
         "version": __version__,
@@ -22,7 +23,7 @@ def fields(agent) -> dict:
         "dropped": agent.outbox.dropped,
         "flash_used": agent.store.size,
         "heap_least": agent.heap_least,
-        "heap_free": gc.mem_free() if hasattr(gc, "mem_free") else 0,
+        "heap_free": free,
         "sensors": sorted(agent.sensors),
         "commands": sorted(agent.commands),
         "sessions": len(agent.store.keys(records.SESSION)),

@@ -1,7 +1,7 @@
 """Readings: one measured value with name, unit and time (a SenML record, RFC 8428), and the outbox that keeps them.
 
-A sample is what all sensors said at one moment: (time, [(name, unit, value), …]); time is in Unix seconds, 0 when the
-clock is not known. It travels as a line for people and as SenML JSON for programs.
+A sample is what all sensors said at one moment: (seconds of the board's own clock, [(name, unit, value), …]). It
+travels as a line for people and as SenML JSON for programs.
 """
 
 _SIGNS = {"Cel": "°C", "%RH": "%", "Pa": "Pa", "lx": "lx", "V": "V", "A": "A", "W": "W", "m": "m", "/": ""}
@@ -17,7 +17,7 @@ def line(values) -> str:
 
 
 def senml(time, values) -> str:
-    """The sample as a SenML pack in JSON (RFC 8428, section 5)."""
+    """The sample as a SenML pack in JSON (RFC 8428, section 5). time: Unix seconds, 0 when they are not known."""
     records = []
     for name, unit, value in values:
         fields = ['"n":"' + name + '"']

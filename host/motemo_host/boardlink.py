@@ -141,6 +141,9 @@ class BoardLink:
         number = self._last_id
         answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._answers[number] = answer
+        answer.add_done_callback(
+            lambda done: done.cancelled() or done.exception()
+        )  # seen, even if sending failed first
         try:
             async with asyncio.timeout(timeout):
                 await self.send({"type": "request", "id": number, "op": op, **args})
@@ -162,7 +165,7 @@ class BoardLink:
 
     def _no_answer(self) -> StateError:
         if self.at_prompt:
-            hint = "MicroPython runs there without an agent; put it on with `motemo flash`"
+            hint = "MicroPython runs there without an agent; put it on with `motemo provision`"
         else:
             hint = "reset it, or look at it with `motemo ports`"
         return StateError("offline", f"the board at {self._port.path} does not answer: {hint}")

@@ -80,9 +80,9 @@ def _without_agent(link: BoardLink, error: MotemoError, talks: bool) -> tuple[st
     if error.reason == "protocol":
         return "agent", error.text
     if link.at_prompt:
-        return "micropython", "MicroPython without the agent: put it on with `motemo flash`"
+        return "micropython", "MicroPython without the agent: put it on with `motemo provision`"
     if talks:
-        return "program", "a program of its own runs there: `motemo flash` stops it and puts the agent on"
+        return "program", "a program of its own runs there: `motemo provision` stops it and puts the agent on"
     return (
         "silent",
         "nothing answers: no board, no MicroPython on it, or a program that says nothing; reset it and try again",

@@ -237,7 +237,7 @@ async def test_a_bare_board_is_named(tmp_path):
     with VirtualBoard("bare", tmp_path) as board:
         board.start()
         link = BoardLink(SerialPort(str(board.port)))
-        with pytest.raises(StateError, match="motemo flash"):
+        with pytest.raises(StateError, match="motemo provision"):
             await link.connect(timeout=3)
 
 

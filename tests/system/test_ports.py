@@ -25,7 +25,7 @@ async def test_virtual_boards_are_found_while_they_run(board, tmp_path):
     assert str(board.port) in paths
     reports = {report.path: report for report in await survey(tmp_path)}
     assert reports[str(board.port)].state == "micropython"
-    assert "motemo flash" in reports[str(board.port)].text
+    assert "motemo provision" in reports[str(board.port)].text
     board.close()
     assert str(board.port) not in [port.path for port in find(tmp_path)]
 
