@@ -95,6 +95,11 @@ class BoardLink:
         """Whether a session with the board stands."""
         return self._up
 
+    @property
+    def failure(self) -> MotemoError | None:
+        """What ended the link for good, None while it works."""
+        return self._failure
+
     async def connect(self, timeout: float = 10) -> None:
         """Opens the port and waits for the board. PortError for the port; StateError "offline" when nobody answers."""
         await self._port.open()
@@ -281,7 +286,7 @@ class BoardLink:
             self._up = False
             self.on_down()
         elif kind == "version":
-            text = f"the board speaks version {event[1]} of the link, not {session.VERSION}: run `motemo flash`"
+            text = f"the board speaks version {event[1]} of the link, not {session.VERSION}: put the agent of this version on it"
             self._fail(RemoteError("protocol", text))
 
     def _take(self, data: bytes) -> None:

@@ -129,7 +129,7 @@ async def _announce(
     progress("publish", "the board publishes its keys")
     queue = Queue(home.queue(account.jid))
     gateway = asyncio.create_task(Gateway(link, account, queue).run())
-    published = asyncio.create_task(_published(account, device, early))
+    published = asyncio.create_task(_published(link, account, device, early))
     try:
         async with asyncio.timeout(_PUBLISH_SECONDS):
             await asyncio.wait({gateway, published}, return_when=asyncio.FIRST_COMPLETED)
@@ -147,8 +147,10 @@ async def _announce(
         queue.close()
 
 
-async def _published(account: Account, device: int, early: list[Received]) -> None:
+async def _published(link: BoardLink, account: Account, device: int, early: list[Received]) -> None:
     while True:
+        if link.failure:
+            raise link.failure
         if account.on_message != early.append:  # the gateway has taken over
             while early:
                 account.on_message(early.pop(0))
