@@ -286,7 +286,7 @@ class BoardLink:
             self._up = False
             self.on_down()
         elif kind == "version":
-            text = f"the board speaks version {event[1]} of the link, not {session.VERSION}: put the agent of this version on it"
+            text = f"the board speaks version {event[1]} of the link, not {session.VERSION}: renew its agent"
             self._fail(RemoteError("protocol", text))
 
     def _take(self, data: bytes) -> None:
