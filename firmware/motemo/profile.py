@@ -13,7 +13,7 @@ class Profile:
 
     def __init__(self, **limits: int):
         self.sessions = 16
-        self.cached = 4
+        self.cached = 2
         self.skipped = 40
         self.max_skip = 200
         self.prekeys = 32

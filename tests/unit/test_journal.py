@@ -6,6 +6,7 @@ from binascii import crc32
 
 from motemo.errors import LocalError, StateError
 from motemo.store import journal as module
+from motemo.store import upkeep
 from motemo.store.journal import Journal
 from tests.raises import raises
 
@@ -334,13 +335,13 @@ def test_a_power_cut_at_any_flash_operation_leaves_the_old_or_the_new_state():
         handles.append(open(path, mode))
         return handles[-1]
 
-    module.open = opened
+    module.open = upkeep.open = opened
     try:
         cut = 0
         while not run_until(cut, handles):
             cut += 1
     finally:
-        del module.open
+        del module.open, upkeep.open
     assert cut > 10
 
 

@@ -7,6 +7,7 @@ the user's boot.py runs, main.py does not. MicroPython's own REPL follows (`-i`)
 import micropython
 
 micropython.kbd_intr(-1)  # Ctrl-C does not stop the ROM
+micropython.opt_level(3)  # the ROM's modules without line numbers: the heap is the application's
 
 import gc
 import os
@@ -35,6 +36,7 @@ except OSError:
     print("The flash has no readable file system.")
     _there = ()
 sys.argv[:] = [""]
+micropython.opt_level(0)
 gc.collect()
 sys.stdout.buffer.write(b"\0")  # tells the supervisor that the ROM is through
 micropython.kbd_intr(3)
