@@ -114,7 +114,7 @@ class Engine:
             overlay.call("motemo.omemo.exchange", "on_bundle", self, jid, device, bundle, answer)
         except RemoteError as error:
             self.unusable[key] = error.reason
-            self._count(error)
+            self.count(error.reason)
             raise
 
     def on_no_bundle(self, jid, device):
@@ -168,7 +168,7 @@ class Engine:
         try:
             return self._open(sender, encrypted, stamp)
         except MotemoError as error:
-            self._count(error)
+            self.count(error.reason)
             raise
 
     def _open(self, sender, encrypted, stamp):
@@ -266,6 +266,3 @@ class Engine:
                 raise
         self._trim()
         return Encrypted(dialects.OMEMO2.number, self.keys.device, keys, payload)
-
-    def _count(self, error):
-        self.count(error.reason)
