@@ -20,9 +20,10 @@ async def publish(agent):
         bundle.published(keys, own.signed_prekey_id, prekeys)
     if agent.announce:
         agent.announce = False
+        # Before the id is on the list: if the answer got lost, our own id there would be taken for another device's.
+        bundle.announced(keys)
         try:
             await requests.publish_devices(northbound, keys.device)
         except MotemoError:
             agent.announce = True
             raise
-        bundle.announced(keys)

@@ -257,8 +257,8 @@ class Collector:
             await pep.publish_bundle(own.device, newest)
             bundle.published(own, newest.signed_prekey_id, prekeys)
         if not self._ready.is_set():
-            await self._account.announce(Device(own.device))
             bundle.announced(own)
+            await self._account.announce(Device(own.device))
 
     async def _ping(self) -> None:
         while (ping := self.engine.next_ping()) is not None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 
 import pytest
 
@@ -171,6 +172,25 @@ async def test_device_id_that_is_taken_is_drawn_again():
 
 
 @covers("O-060", "O-061")
+async def test_id_that_was_announced_without_an_answer_stays(monkeypatch):
+    """A cut between the list on the server and the answer: what stands there then is our own id."""
+    monkeypatch.setattr(agent_module, "_RETRY_SECONDS", 0)
+    stage = Stage()
+    first = stage.engine.keys.device
+    announced = []
+
+    async def publish(northbound, device):
+        announced.append(device)
+        northbound.known[BOARD] = [device]
+        if len(announced) == 1:
+            raise StateError("timeout")
+        northbound.published.append(device)
+
+    monkeypatch.setattr(sys.modules[__name__], "publish_devices", publish)
+    async with stage:
+        assert announced == [first, first] and stage.engine.keys.device == first
+
+
 async def test_own_id_that_has_gone_is_announced_again(stage):
     own = stage.engine.keys.device
     stage.agent.on_devices(BOARD, [own, 5])

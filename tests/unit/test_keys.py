@@ -93,9 +93,12 @@ def test_device_id_is_drawn_again_until_it_was_announced():
     store = provisioned()
     own = Keys(store)
     old = own.device
+    bundle.published(own, own.newest_signed_prekey, b"")
+    assert not own.flags & BUNDLE_DIRTY
     identity.draw_device_again(own)
     assert own.device != old
     again = Keys(store.copy())
+    assert again.flags & BUNDLE_DIRTY, "the bundle is under the former id"
     assert again.device == own.device and again.identity_key == own.identity_key and again.jid == BOARD
     bundle.announced(own)
     raises(StateError, "provisioned", identity.draw_device_again, own)

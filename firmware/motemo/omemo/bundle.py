@@ -46,7 +46,7 @@ def published(keys, signed_prekey_id, prekeys):
 
 
 def announced(keys):
-    """Notes that the device id is on the account's list."""
+    """Notes that the device id is about to be on the account's list."""
     _set(keys, keys.flags | ANNOUNCED)
 
 

@@ -46,8 +46,10 @@ def draw_device_again(own):
     if own.flags & keys.ANNOUNCED:
         raise StateError("provisioned", "the device id is in use")
     own.device = _draw_device()
+    own.flags |= keys.BUNDLE_DIRTY  # one that was published is under the former id
     record = own.store.get(records.IDENTITY, b"")
-    own.store.commit([(records.IDENTITY, b"", record[:128] + struct.pack("<I", own.device) + record[132:])])
+    identity = record[:128] + struct.pack("<I", own.device) + record[132:]
+    own.store.commit([(records.IDENTITY, b"", identity), own.counters()])
 
 
 def _draw_device():

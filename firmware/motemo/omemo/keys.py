@@ -12,7 +12,7 @@ from motemo.errors import RemoteError, StateError
 from motemo.omemo import records
 
 BUNDLE_DIRTY = 1  # the published bundle is not this one
-ANNOUNCED = 2  # the device id has been on the account's list
+ANNOUNCED = 2  # the device id is, was or may be on the account's list
 
 _COUNTERS = "<III"
 
