@@ -1,7 +1,11 @@
-"""Puts the agent on a board: compiled modules under lib/, then main.py, over MicroPython's raw REPL.
+"""Puts the agent on a board: compiled modules, then main.py, over MicroPython's raw REPL.
 
-Only what differs is written; each file goes into place whole, by a rename, after its hash on the board was right. So an
-interrupted installation leaves a board with its REPL, and running it again does the rest.
+Where MicroPython has a ROM partition (`vfs.rom_ioctl`) that is large enough, the modules go there as one image, from
+which their code runs in place and takes no heap; else they go under lib/ on the board's file system.
+
+Only what differs is written; each file goes into place whole, by a rename, after its hash on the board was right, and
+the image gets its head last. So an interrupted installation leaves a board with its REPL, and running it again does
+the rest.
 """
 
 import binascii
@@ -15,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mpremote.romfs import VfsRomWriter
 from mpremote.transport import TransportError, TransportExecError
 from mpremote.transport_serial import SerialTransport
 
@@ -29,6 +34,8 @@ __all__ = ["Report", "firmware", "install"]
 Progress = Callable[[int, int, str], None]
 
 _CHUNK = 1536
+_ROM = "/rom"
+_ROM_ALIGNMENT = 32  # bytes, the largest unit in which flash is programmed
 _BLOCK = 4096
 _SPARE_BLOCKS = 2  # for directories, and for the file system to move things
 _LEAST_MICROPYTHON = (1, 24)
@@ -53,6 +60,20 @@ def _hash(path):
             if not size:
                 return hexlify(digest.digest()).decode()
             digest.update(memoryview(buffer)[:size])
+def _rom():
+    import vfs
+    try:
+        memory = vfs.rom_ioctl(2, 0)
+        return memoryview(memory)
+    except (AttributeError, TypeError, OSError):
+        return b''
+def _rom_hash(size):
+    return hexlify(hashlib.sha256(_rom()[:size]).digest()).decode()
+def _rom_do(*words):
+    import vfs
+    done = vfs.rom_ioctl(*words)
+    if done is not None and done < 0:
+        raise OSError(-done)
 def _walk(path):
     try:
         entries = list(os.ilistdir(path))
@@ -78,6 +99,14 @@ def _place(name, digest):
         except OSError:
             pass
     _move('install.tmp', name)
+def _remove(name):
+    try:
+        os.remove(name)
+        while '/' in name:
+            name = name.rsplit('/', 1)[0]
+            os.rmdir(name)
+    except OSError:
+        pass
 def _move(old, new):
     try:
         os.rename(old, new)
@@ -89,7 +118,9 @@ def _move(old, new):
 
 @dataclass
 class Report:
-    """What an installation did. Paths are those on the board; `kept_main`: the board has a main.py of its own."""
+    """What an installation did. Paths are those on the board, `/rom` for the image of the ROM partition;
+    `kept_main`: the board has a main.py of its own.
+    """
 
     board: str = ""
     written: list[str] = field(default_factory=list)
@@ -170,38 +201,68 @@ def _install(
     report: Report,
     progress: Progress,
 ) -> None:
+    image = _rom_image(files)
+    if len(image) <= board.rom_size():
+        files = {}
+    else:
+        image = b""
     there = board.hashes([*files, "main.py", "main.off"])
     stale = [name for name in board.walk("lib/motemo") if name not in files]
     changed = [name for name, data in files.items() if there[name] != _hash(data)]
+    rom_changed = bool(image) and board.rom_hash(len(image)) != _hash(image)
     own_main = there["main.py"] or there["main.off"]
     new_main = default_main if main is None else main
     replace_main = not own_main or (main is not None and own_main != _hash(new_main))
     report.kept_main = not replace_main and own_main != _hash(new_main)
-    report.unchanged = len(files) - len(changed)
+    report.unchanged = len(files) - len(changed) + bool(image) - rom_changed
     if changed:
         board.check_space(sum(_blocks(files[name]) for name in changed))
     set_aside = bool(there["main.off"] and not there["main.py"])
-    if (changed or stale) and there["main.py"]:
+    if (changed or stale or rom_changed) and there["main.py"]:
         board.rename("main.py", "main.off")  # half an agent must not start
         set_aside = True
-    total = sum(len(files[name]) for name in changed) + (len(new_main) if replace_main else 0)
+    total = sum(len(files[name]) for name in changed)
+    total += len(image) * rom_changed + len(new_main) * replace_main
 
-    def put(name: str, data: bytes) -> None:
-        board.write(name, data)
+    def written(name: str, size: int) -> None:
         report.written.append(name)
-        report.bytes_written += len(data)
+        report.bytes_written += size
         progress(report.bytes_written, total, name)
 
+    if rom_changed:
+        board.write_rom(image, lambda done: progress(done, total, _ROM))
+        written(_ROM, len(image))
     for name in changed:
-        put(name, files[name])
+        board.write(name, files[name])
+        written(name, len(files[name]))
     for name in stale:
         board.remove(name)
         report.removed.append(name)
     if replace_main:
-        put("main.py", new_main)
+        board.write("main.py", new_main)
+        written("main.py", len(new_main))
         board.remove("main.off")
     elif set_aside:
         board.rename("main.off", "main.py")
+
+
+def _rom_image(files: dict[str, bytes]) -> bytes:
+    """A ROMFS image of the files, by their paths, filled up to a whole number of units of flash."""
+    image = VfsRomWriter()
+    folder: list[str] = []
+    for name in sorted(files, key=lambda name: name.split("/")):
+        *parents, leaf = name.split("/")
+        while folder != parents[: len(folder)]:
+            image.closedir()
+            folder.pop()
+        for parent in parents[len(folder) :]:
+            image.opendir(parent)
+            folder.append(parent)
+        image.mkfile(leaf, files[name])
+    for _ in folder:
+        image.closedir()
+    data = image.finalise()
+    return data + b"\xff" * (-len(data) % _ROM_ALIGNMENT)
 
 
 class _Board:
@@ -251,13 +312,37 @@ class _Board:
         if self._transport.exec(f"_place({name!r}, '{_hash(data)}')"):
             raise RemoteError("corrupt", f"{name} did not arrive whole: lower the baud rate or change the cable")
 
+    def rom_size(self) -> int:
+        """Bytes of the board's ROM partition, 0 when there is none."""
+        size: Any = self._transport.eval("len(_rom())")
+        return size
+
+    def rom_hash(self, size: int) -> str:
+        """SHA-256 in hex of the first `size` bytes of the ROM partition."""
+        return self._transport.exec(f"print(_rom_hash({size}))").decode().strip()
+
+    def write_rom(self, image: bytes, progress: Callable[[int], None]) -> None:
+        """Writes the image to the ROM partition, its first chunk last, and checks its hash there.
+
+        Without its head an image is none to MicroPython, so that it never starts from half of one.
+        """
+        self._transport.exec(f"_rom_do(3, 0, {len(image)})")
+        starts = [*range(_CHUNK, len(image), _CHUNK), 0]
+        for done, start in enumerate(starts):
+            text = binascii.b2a_base64(image[start : start + _CHUNK], newline=False).decode()
+            self._transport.exec(f"_rom_do(4, 0, {start}, a2b_base64('{text}'))")
+            progress(min(done * _CHUNK, len(image)))
+        self._transport.exec("_rom_do(5, 0)")
+        if self.rom_hash(len(image)) != _hash(image):
+            raise RemoteError("corrupt", "the agent did not arrive whole: lower the baud rate or change the cable")
+
     def rename(self, old: str, new: str) -> None:
         """Moves a file, over the one that is there."""
         self._transport.exec(f"_move({old!r}, {new!r})")
 
     def remove(self, name: str) -> None:
-        """Removes a file, if it is there."""
-        self._transport.exec(f"try:\n os.remove({name!r})\nexcept OSError:\n pass")
+        """Removes a file, if it is there, and the folders that it leaves empty: MicroPython imports even these."""
+        self._transport.exec(f"_remove({name!r})")
 
     def reset(self) -> None:
         """Resets the board, which then runs main.py."""

@@ -93,7 +93,8 @@ class Stage:
         folder = self.folder / name
         folder.mkdir()
         if not bare:
-            (folder / "flash.img").write_bytes(_installed(main))
+            for image, data in _installed(main).items():
+                (folder / image).write_bytes(data)
         board = VirtualBoard(name, folder, heap_kib=HEAP_KIB)
         self._closing.append(board)
         board.start()
@@ -308,10 +309,10 @@ def until(condition, seconds: float = PATIENCE):
 
 
 @functools.cache
-def _installed(main: str | None) -> bytes:
-    """The flash of a board with the agent."""
+def _installed(main: str | None) -> dict[str, bytes]:
+    """The ROM partition and the flash of a board with the agent, by the names of their files."""
     with tempfile.TemporaryDirectory(prefix="motemo-test-") as name, VirtualBoard("one", Path(name)) as board:
         board.start()
         install(str(board.port), main=main and main.encode())
         board.kill()
-        return (Path(name) / "flash.img").read_bytes()
+        return {image: (Path(name) / image).read_bytes() for image in ("rom.img", "flash.img")}

@@ -23,7 +23,15 @@ FILES = {
 
 @pytest.fixture
 def board(tmp_path):
-    with VirtualBoard("one", tmp_path / "one") as board:
+    """A board without a ROM partition: the modules go to its file system."""
+    with VirtualBoard("one", tmp_path / "one", rom_kib=0) as board:
+        board.start()
+        yield board
+
+
+@pytest.fixture
+def rom_board(tmp_path):
+    with VirtualBoard("one", tmp_path / "one", rom_kib=16) as board:
         board.start()
         yield board
 
@@ -49,6 +57,59 @@ def test_the_agent_is_installed_and_starts(board):
     with serial.Serial(str(board.port), timeout=5) as port:
         port.write(b"\x04")
         assert port.read_until(b"agent up").endswith(b"agent up")
+
+
+def test_with_a_rom_partition_the_modules_go_there_and_take_no_flash(rom_board):
+    steps = []
+    report = put(rom_board, progress=lambda *step: steps.append(step))
+    assert report.written == ["/rom", "main.py"]
+    assert steps[-1][0] == steps[-1][1] == report.bytes_written
+    assert run(rom_board, "import motemo.greet; print(motemo.greet.words, motemo.greet.__file__)") == (
+        "agent up /rom/lib/motemo/greet.py"
+    )
+    assert run(rom_board, "print(open('/rom/lib/motemo/deep/data.py').read()[1:4])") == '!"#'
+    assert run(rom_board, "import os; print(os.listdir())") == "['main.py']"
+    again = put(rom_board)
+    assert again.written == [] and again.unchanged == 1
+    run(rom_board, "import vfs; vfs.rom_ioctl(4, 0, 60, b'x')")
+    assert put(rom_board).written == ["/rom"]
+
+
+def test_an_agent_too_large_for_the_rom_partition_goes_to_the_file_system(rom_board):
+    files = {**FILES, "lib/motemo/big.py": bytes(17 * 1024)}
+    report = install(str(rom_board.port), modules=files)
+    assert sorted(report.written) == sorted(files)
+
+
+def test_an_agent_that_moves_into_rom_leaves_the_file_system(rom_board):
+    big = {**FILES, "lib/motemo/greet.py": b"words = 'old'\n" + b"#" * 16000}
+    boots = rom_board.boots
+    install(str(rom_board.port), modules=big)
+    wait_for(lambda: rom_board.boots > boots + 1)
+    report = put(rom_board)
+    assert report.written == ["/rom"]
+    assert sorted(report.removed) == sorted(name for name in FILES if name != "main.py")
+    assert run(rom_board, "import motemo.greet; print(motemo.greet.words)") == "agent up"
+
+
+@pytest.mark.parametrize("limit", [1, 3, 5])
+def test_half_an_image_is_none_and_is_written_again(rom_board, limit):
+    put(rom_board)
+    changed = {**FILES, "lib/motemo/greet.py": b"words = 'new agent'\n", "lib/motemo/more.py": bytes(2000)}
+    steps = []
+
+    def cut(*step):
+        steps.append(step)
+        if len(steps) == limit:
+            rom_board.kill()
+            rom_board.start()
+
+    with pytest.raises(Exception):  # noqa: B017 - the REPL that answers is another one: the message varies
+        install(str(rom_board.port), modules=changed, progress=cut)
+    assert "no module" in run(rom_board, "try:\n import motemo.greet\nexcept ImportError as error:\n print(error)")
+    assert run(rom_board, "import os; print(os.listdir())") == "['main.off']"
+    install(str(rom_board.port), modules=changed)
+    assert run(rom_board, "import motemo.greet; print(motemo.greet.words)") == "new agent"
 
 
 def test_only_what_differs_is_written_and_what_is_stale_goes(board):

@@ -16,6 +16,7 @@ def run(
     /,
     *,
     heap: Annotated[int, Parameter(validator=validators.Number(gte=64, lte=65536))] = 128,
+    rom: Annotated[int, Parameter(validator=validators.Number(gte=0, lte=65536))] = 256,
     dir: Path | None = None,
     common: Common | None = None,
 ) -> None:
@@ -27,13 +28,15 @@ def run(
         The board's name; the same name is the same board again.
     heap
         MicroPython's heap in KiB.
+    rom
+        A new board's ROM partition in KiB, from which the agent runs without being loaded into the heap; 0 for none.
     dir
         The folder of its flash; in motemo's home by default.
     """
     common = common or Common()
     if not name.replace("-", "").replace("_", "").isalnum():
         raise LocalError("format", f"a board's name has letters, digits, - and _, not {name!r}")
-    with VirtualBoard(name, dir or common.open_home().virtual_boards() / name, heap_kib=heap) as board:
+    with VirtualBoard(name, dir or common.open_home().virtual_boards() / name, heap_kib=heap, rom_kib=rom) as board:
         board.start()
         port = str(board.port)
         common.show(

