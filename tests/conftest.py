@@ -23,16 +23,6 @@ def pytest_collect_file(file_path, parent):
     return None
 
 
-def pytest_collection_modifyitems(items):
-    """Tests of whole processes may be run again, twice at most: they share two cores with what they test.
-
-    What fails three times is broken. The summary counts the reruns, so that none goes unseen.
-    """
-    for item in items:
-        if item.path.parent.name in ("system", "interop"):
-            item.add_marker(pytest.mark.flaky(reruns=2))
-
-
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport():
     """No garbage collection while a failure is put into words.

@@ -72,7 +72,8 @@ async def test_the_board_begins_and_the_peer_reads_and_commands(start_peer, stag
         await peer.send(jid, text)
         await peer.wait("message", sender=jid, body=answer)
     await peer.send(jid, "status")
-    status = (await peer.wait("message", sender=jid))["body"]
+    while (status := (await peer.wait("message", sender=jid))["body"]).startswith("count "):
+        pass  # a reading from before the interval was changed
     assert "1 sessions" in status and "bad-tag" not in status and "no-session" not in status, status
     assert not [event for event in peer.events if event["event"] in ("undecryptable", "refused")]
     await asyncio.to_thread(gateway.stop)
