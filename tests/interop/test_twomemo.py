@@ -181,7 +181,7 @@ async def test_peer_starts_and_our_ping_completes_its_session(pair):
     assert not stanzas.encrypted_from_xml(ET.fromstring(await alice.encrypt(BOARD, wrap("more")))).keys[0][2]
 
 
-@covers("O-122", "O-021")
+@covers("O-122", "O-021", "M-08")
 @pytest.mark.parametrize("starts", ["board", "peer"])
 async def test_300_messages_each_way_with_losses_reordering_and_duplicates(pair, starts):
     board, alice = pair

@@ -18,7 +18,7 @@ from slixmpp import JID
 
 from motemo.errors import LocalError, MotemoError, RemoteError, StateError
 from motemo.omemo.elements import OMEMO2, Bundle, Encrypted
-from motemo_host.stanzas import BUNDLES_NODE, DEVICES_NODE, Device, devices_to_xml
+from motemo_host.stanzas import BUNDLES_NODE, DEVICES_NODE, Device, devices_to_xml, message_elements
 from motemo_host.xmpp import Account, tls_context
 from tests.covers import covers
 from tests.peers.prosody import Prosody
@@ -28,6 +28,7 @@ STREAM = (
     "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' id='1' from='localhost' "
     "version='1.0'><stream:features>{}</stream:features>"
 )
+SASL = "<mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>{}</mechanisms>"
 _numbers = itertools.count(1)
 
 
@@ -78,6 +79,19 @@ def message_for(jid, payload=b"payload"):
 def some_bundle(prekeys=100):
     keys = [(number, os.urandom(32)) for number in range(1, prekeys + 1)]
     return Bundle(os.urandom(32), 1, os.urandom(32), os.urandom(64), keys)
+
+
+def overhear(account, monkeypatch):
+    """The list into which goes what the account says from now on: (whether it has its resource, XML)."""
+    client = account._client
+    said, send = [], client.send_raw
+
+    def send_and_keep(data):
+        said.append((client.bound, data if isinstance(data, str) else data.decode()))
+        send(data)
+
+    monkeypatch.setattr(client, "send_raw", send_and_keep)
+    return said
 
 
 async def disturb(account, element, node, item):
@@ -134,6 +148,8 @@ async def server_with_certificate_for(name, folder, tls):
                 writer.write(b"<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
                 await writer.start_tls(context)
             told.append(await reader.read(4096))
+            writer.write(STREAM.format(SASL.format("<mechanism>PLAIN</mechanism>")).encode())
+            told.append(await reader.read(4096))
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context if tls == "direct" else None)
@@ -172,6 +188,14 @@ async def test_a_trusted_certificate_for_another_name_is_refused(account, tmp_pa
         error = await refusal(account("someone@mine.example", tls=tls, port=port, ca=file).connect(timeout=5))
     assert (error.reason, "certificate" in error.text, "mine.example" in error.text) == ("refused", True, True)
     assert b"".join(told) == b""
+
+
+@covers("C-09")
+async def test_a_server_that_offers_plain_only_gets_no_password(account, tmp_path):
+    async with server_with_certificate_for("mine.example", tmp_path, "direct") as (port, file, told):
+        error = await refusal(account("someone@mine.example", tls="direct", port=port, ca=file).connect(timeout=5))
+    assert (error.reason, "SCRAM" in error.text) == ("refused", True)
+    assert b"<stream:stream" in told[0] and b"<auth" not in b"".join(told)
 
 
 async def test_a_wrong_password_is_told_in_words(account):
@@ -224,9 +248,6 @@ async def fake_server(answer):
         server.close()
 
 
-SASL = "<mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>{}</mechanisms>"
-
-
 @covers("C-09")
 @pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-1", "ANONYMOUS", "EXTERNAL", "DIGEST-MD5"])
 async def test_a_server_without_tls_gets_no_login(account, mechanism):
@@ -266,7 +287,7 @@ async def test_a_failed_attempt_can_be_repeated(account, prosody):
 # --- messages
 
 
-@covers("M-14", "M-15", "S-09", "S-10")
+@covers("M-11", "S-09", "S-10")
 async def test_a_message_arrives_and_the_server_says_that_it_took_it(account):
     sender, receiver = account(), account(tls="direct")
     received = collect(receiver)
@@ -277,6 +298,53 @@ async def test_a_message_arrives_and_the_server_says_that_it_took_it(account):
     (got,) = await until(lambda: received)
     assert (got.sender, got.kind, got.id, got.stamp) == (sender.jid, "chat", "number-1", None)
     assert vars(got.encrypted) == vars(sent)
+
+
+@covers("S-14", "S-16")
+async def test_only_the_encrypted_element_of_a_message_counts(account):
+    sender, receiver = account(), account()
+    received, unreadable = collect(receiver), []
+    receiver.on_unreadable = lambda jid, reason: unreadable.append((jid, reason))
+    await sender.connect()
+    await receiver.connect()
+    bare = (
+        "<envelope xmlns='urn:xmpp:sce:1'><content><body xmlns='jabber:client'>set relay on</body></content></envelope>"
+    )
+    plain = "<payload xmlns='urn:xmpp:json-msg:0' datatype='x'><json xmlns='urn:xmpp:json:0'>[1]</json></payload>"
+    sealed = message_for(receiver.jid)
+    for elements in ([], message_elements(sealed)):
+        stanza = sender._client.make_message(mto=JID(receiver.jid), mtype="chat", mbody="set relay off")
+        for element in [*elements, ET.fromstring(bare), ET.fromstring(plain)]:
+            stanza.append(element)
+        stanza.send()
+    await sender.send(receiver.jid, sealed, id="last")
+    first, last = await until(lambda: len(received) >= 2 and received)
+    assert (last.id, unreadable) == ("last", [])
+    assert vars(first.encrypted) == vars(sealed)
+    assert not any("relay" in str(value) or "[1]" in str(value) for value in first)
+
+
+@covers("M-14", "M-15")
+async def test_what_was_handled_is_acknowledged_also_at_the_end(account, monkeypatch):
+    sender, receiver = account(), account()
+    said = overhear(receiver, monkeypatch)
+    received = collect(receiver)
+    await sender.connect()
+    await receiver.connect()
+    assert [bound for bound, text in said if text.startswith("<enable ")] == [True], "once, after binding"
+    for number in range(7):  # the server asks now and then
+        await sender.send(receiver.jid, message_for(receiver.jid), id=str(number))
+    await until(lambda: len(received) == 7)
+    assert any(text.startswith("<a ") for _, text in said)
+    handled = receiver._client.plugin["xep_0198"].handled
+    before = len(said)
+    await receiver.close()
+    last = ET.fromstring(said[before][1])
+    assert (last.tag, int(last.get("h"))) == ("{urn:xmpp:sm:3}a", handled) and handled >= 7
+    received.clear()
+    await receiver.connect()
+    await sender.send(receiver.jid, message_for(receiver.jid), id="new")
+    assert [got.id for got in await until(lambda: received)] == ["new"]
 
 
 async def test_many_messages_keep_their_order(account):
@@ -416,6 +484,35 @@ async def test_what_is_not_there_is_not_found(account):
         assert (await refusal(stranger.pep.fetch_devices(jid))).reason == "not-found"
     await owner.pep.publish_bundle(7, some_bundle())
     assert (await refusal(stranger.pep.fetch_bundle(owner.jid, 8))).reason == "not-found"
+
+
+@covers("P-08")
+async def test_a_bundle_is_asked_for_by_its_id_and_of_several_lists_the_current_one_counts(account):
+    owner, stranger = account(), account()
+    await owner.connect()
+    await stranger.connect()
+    words = {"FORM_TYPE": "http://jabber.org/protocol/pubsub#publish-options", "pubsub#access_model": "open"}
+    options = owner.pep._form({**words, "pubsub#max_items": "3"})
+    for item, device in (("one", 1), ("current", 2), ("other", 3)):
+        await owner._client.plugin["xep_0060"].publish(
+            owner.jid, DEVICES_NODE, id=item, payload=devices_to_xml([Device(device)]), options=options
+        )
+    published = some_bundle(25)
+    await owner.pep.publish_bundle(7, published)
+
+    queries = []
+
+    def ask_for_all(stanza):
+        """As if the server did not know `max_items`."""
+        for items in stanza.xml.iter("{http://jabber.org/protocol/pubsub}items"):
+            queries.append((items.attrib.pop("max_items", None), [item.get("id") for item in items]))
+        return stanza
+
+    assert len(await stranger.pep.fetch_devices(owner.jid)) == 1
+    stranger._client.add_filter("out", ask_for_all)
+    assert await stranger.pep.fetch_devices(owner.jid) == [Device(2)]
+    assert vars(await stranger.pep.fetch_bundle(owner.jid, 7)) == vars(published)
+    assert queries == [("1", []), (None, ["7"])]
 
 
 @covers("O-067", "P-07")
@@ -614,7 +711,7 @@ async def test_a_session_that_was_cut_before_its_presence_was_out_hears_messages
 
 
 @covers("M-16", "M-17")
-async def test_a_lost_connection_is_resumed_and_nothing_is_lost(account):
+async def test_a_lost_connection_is_resumed_and_nothing_is_lost(account, monkeypatch):
     sender, receiver = account(), account()
     received = collect(receiver)
     await sender.connect()
@@ -629,8 +726,11 @@ async def test_a_lost_connection_is_resumed_and_nothing_is_lost(account):
     await asyncio.sleep(0)
     cut(sender)
     await sender.wait_offline()
+    said = overhear(sender, monkeypatch)
     await sender.connect()
     await asyncio.gather(*sends)
+    assert any(text.startswith("<resume ") for _, text in said)
+    assert not [text for _, text in said if text.startswith(("<presence", "<iq"))], "no presence, roster or disco"
     await receiver.wait_offline()
     resource = receiver._client.boundjid.full
     await receiver.connect()
@@ -678,7 +778,7 @@ async def test_a_message_for_somebody_away_has_a_stamp(account):
     assert abs(got.stamp - time.time()) < 60
 
 
-@covers("M-12", "O-124")
+@covers("M-12")
 async def test_what_a_killed_process_missed_comes_from_the_archive_once(account):
     sender, killed = account(), account()
     before = collect(killed)

@@ -13,6 +13,8 @@ import time
 import pytest
 
 from motemo_host import cli
+from motemo_host.fingerprint import grouped, qr_text
+from tests.covers import covers
 from tests.system.stage import MOTEMO, Stage, until
 
 
@@ -131,12 +133,23 @@ def test_a_port_that_the_gateway_has(stage, site):
     gateway.stop()
 
 
+@covers("O-144")
 def test_the_status_for_people(stage, site):
     out = stage.motemo("status", "--port", site.port).out
     assert f"account      {site.jid} (device {site.report['device']})" in out
     digits = site.report["fingerprint"]
     assert " ".join(digits[at : at + 8] for at in range(0, 64, 8)) in out
     assert "heap" in out and "faults" in out
+
+
+@covers("O-144")
+def test_the_identity_for_people(stage, site):
+    document = stage.motemo("identity", "--jid", site.owner, "--json").document
+    out = stage.motemo("identity", "--jid", site.owner).out
+    assert f"{site.owner}, device {document['device']}" in out
+    assert grouped(bytes.fromhex(document["fingerprint"])) in out
+    assert document["uri"] == f"xmpp:{site.owner}?omemo-sid-{document['device']}={document['fingerprint']}"
+    assert f"{document['uri']}\n{qr_text(document['uri'])}" in out
 
 
 def test_a_virtual_board_and_the_list_of_ports(stage):

@@ -155,6 +155,21 @@ async def test_the_board_gets_its_own_key_of_a_message(site):
     await until(lambda: site.queue.waiting(site.board) == (0, 0))
 
 
+@covers("M-10")
+async def test_a_copy_of_the_boards_own_message_is_not_given_to_it(site):
+    other = site.account(site.board)
+    await other.connect()
+    try:
+        for device in (BOARD_DEVICE, 9):
+            keys = [(site.board, BOARD_DEVICE, False, b"%d" % device)]
+            await other.send(site.board, Encrypted(OMEMO2, device, keys, b"payload"))
+        (message,) = await until(lambda: site.link.of("message"))
+        assert (message["from"], message["sid"]) == (site.board, 9)
+        assert not site.gateway.counters
+    finally:
+        await other.close()
+
+
 async def test_an_empty_message_has_no_payload(site):
     await site.to_board(None)
     (message,) = await until(lambda: site.link.of("message"))

@@ -530,6 +530,7 @@ async def test_list_of_a_stranger_is_not_kept(stage):
     assert stage.agent.store.get(records.DEVICES, b"stranger@example.org") is None
 
 
+@covers("O-053")
 async def test_owner_who_lists_another_device_is_looked_up_again(stage):
     """The list said that nobody is there; a fetch brings the device that is (O-053)."""
     stage.agent.on_devices(ALICE, [])

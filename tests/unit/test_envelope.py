@@ -99,6 +99,7 @@ def test_prefixes_of_others_are_understood():
     assert parse(data, SENDER).body == "hi"
 
 
+@covers("O-101")
 def test_opt_out_is_read():
     # XEP-0384 0.9.1, example in section "Opt-out": neither rpad nor from.
     reason = b"<reason>\n Sorry, but for compliance reasons\n</reason>"

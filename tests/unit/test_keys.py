@@ -5,6 +5,7 @@ from motemo.crypto.ed25519 import ed25519_public, ed25519_verify
 from motemo.errors import RemoteError, StateError
 from motemo.omemo import bundle, identity, records
 from motemo.omemo.keys import ANNOUNCED, BUNDLE_DIRTY, Keys
+from motemo.profile import Profile, host_profile
 from tests.bundles import make_bundle, note_published
 from tests.covers import covers
 from tests.memory_store import MemoryStore
@@ -20,7 +21,7 @@ def provisioned():
     return store
 
 
-@covers("O-010", "O-011", "O-012", "O-050", "O-145")
+@covers("O-009", "O-010", "O-011", "O-012", "O-050", "O-145")
 def test_identity():
     for _ in range(4):
         store = provisioned()
@@ -124,6 +125,12 @@ def test_bundle_has_what_was_made_and_stored():
     assert len({public for _, public in made.prekeys}) == 25
     raises(RemoteError, "no-prekey", own.private, records.PREKEY, 26)
     raises(RemoteError, "no-prekey", own.private, records.PREKEY, 0)
+
+
+@covers("O-004", "O-005")
+def test_profiles_offer_25_to_100_prekeys():
+    assert 25 <= Profile().prekeys <= 100
+    assert 25 <= host_profile().prekeys <= 100
 
 
 @covers("O-069", "O-119")
