@@ -5,5 +5,5 @@ tools/requirements reads the tags from the source, so nothing is kept at run tim
 
 
 def covers(*rules):
-    """Name the ids of ../shared/spec/requirements.md that the decorated test checks."""
+    """Name the ids of docs/requirements.toml that the decorated test checks."""
     return lambda test: test
