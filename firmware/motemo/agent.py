@@ -45,7 +45,7 @@ class Agent:
         self.outbox = telemetry.Outbox(profile.outbox)
         self.log_lines = []
         self._replies = []  # (bare JID, text)
-        self._asked = []  # (bare JID, text of a command)
+        self._asked = []  # (bare JID, device, text of a command)
         self._reached = None, []  # the sample that is being sent, and the owners who have it
         self.fault = None  # what ended one of the tasks; the northbound raises it
         self._look_again = 0  # when owners who cannot be reached are looked up anew
@@ -139,6 +139,14 @@ class Agent:
         self._asked = []
         self._replies = []
 
+    def forget_devices(self, devices):
+        """Drops what these devices, (bare JID, id) each, have asked and what still waits for them."""
+        left = [asked for asked in self._asked if asked[:2] not in devices]
+        for _ in range(len(self._asked) - len(left)):
+            self.engine.count("untrusted")
+        self._asked[:] = left
+        self.northbound.forget_devices(devices)
+
     def reload_settings(self):
         """Takes over what provisioning or a command has changed."""
         self.every = int(settings.read(self.store, "every"))
@@ -215,7 +223,7 @@ class Agent:
             self.log("message of {} device {}: untrusted".format(opened.jid, opened.device))
         elif opened.envelope.body:
             if len(self._asked) < _WAITING_COMMANDS:
-                self._asked.append((opened.jid, opened.envelope.body))
+                self._asked.append((opened.jid, opened.device, opened.envelope.body))
             else:
                 self.engine.count("full")
                 self.log("command of {}: too many are waiting".format(opened.jid))
@@ -291,7 +299,7 @@ class Agent:
         await self._fetch([])
         await self._send_pings()
         while self._asked:
-            jid, text = self._asked.pop(0)
+            jid, _, text = self._asked.pop(0)
             self._replies.append((jid, await self._answer(jid, text)))
         while self._replies:
             await self._send_or_count(*self._replies[0])
@@ -365,7 +373,10 @@ class Agent:
             self._reached = sample, []
         moment, values = sample
         stamp = moment + self._clock if self._clock else 0
-        for jid in trust.owners(self.store):
+        owners = trust.owners(self.store)
+        if not owners:
+            self.engine.count("no-devices")
+        for jid in owners:
             if jid in self._reached[1]:
                 continue
             await self._send_or_count(jid, telemetry.line(values), telemetry.senml(stamp, values))

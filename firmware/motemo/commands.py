@@ -6,7 +6,7 @@ Only pinned devices get here. `answer` takes the words and returns the line that
 from motemo import overlay, status, telemetry
 from motemo.errors import MotemoError
 
-HELP = "get [SENSOR] · set NAME VALUE · every SECONDS · status · log · reset session"
+HELP = "get [SENSOR] · set NAME VALUE · every SECONDS · status · log · reset session · trust list"
 
 _LONGEST_INTERVAL = 86400
 
@@ -74,6 +74,10 @@ async def _reset(agent, jid, words):
     return "New sessions are being made with your devices (" + str(count) + ")."
 
 
+async def _trust(agent, jid, words):
+    return overlay.call("motemo.pinning", "say", agent, words)
+
+
 _ACTIONS = {
     "help": _do_help,
     "get": _get,
@@ -82,4 +86,5 @@ _ACTIONS = {
     "status": _status,
     "log": _log,
     "reset": _reset,
+    "trust": _trust,
 }

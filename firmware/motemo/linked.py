@@ -66,6 +66,15 @@ class Linked:
             await asyncio.sleep(_POLL_SECONDS)
         self._outgoing = None
 
+    def forget_devices(self, devices):
+        """Takes the keys of these devices, (bare JID, id) each, out of the message that waits."""
+        if self._outgoing is not None:
+            left = [key for key in self._outgoing["keys"] if key[:2] not in devices]
+            self._outgoing["keys"] = left
+            if not left and not self._session.holds(self._outgoing):  # else `_flush` drops it
+                self._outgoing = None
+                self._taken = True
+
     # Inside
 
     def _pack(self, message):
@@ -164,7 +173,8 @@ class Linked:
             if request["op"] == "status":
                 result["fields"] = overlay.call("motemo.status", "fields", self._agent)
             else:
-                result["fields"] = overlay.call("motemo.provision", "perform", self._agent, request)
+                module = "motemo.pinning" if request["op"].endswith("-pins") else "motemo.provision"
+                result["fields"] = overlay.call(module, "perform", self._agent, request)
         except MotemoError as error:
             result["code"] = REASONS.index(error.reason)
             result["text"] = error.text

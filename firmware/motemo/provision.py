@@ -4,7 +4,7 @@ Order: `provision` makes the identity, `keys` the prekeys a few at a time, `pin`
 starts the engine. The private keys are made here and never leave.
 """
 
-from motemo import overlay, settings
+from motemo import address, overlay, settings
 from motemo.errors import LocalError, StateError
 from motemo.omemo import keys, records, trust
 
@@ -25,7 +25,7 @@ def perform(agent, request):
 def _provision(agent, request):
     """Makes the identity of the account, or goes on where it was; StateError "provisioned" for another account."""
     jid, label, every, mode = request["jid"], request["label"], request["interval"], request["mode"]
-    _check_jid(jid)
+    address.check(jid)
     store = agent.store
     if store.get(records.IDENTITY, b"") is None:
         overlay.call("motemo.omemo.identity", "create", store, jid)
@@ -51,8 +51,8 @@ def _keys(agent, request):
 
 def _pin(agent, request):
     """Replaces the pins of an owner; without fingerprints the account is one no more."""
-    _check_jid(request["jid"])
-    trust.pin(agent.store, request["jid"], request["fingerprints"])
+    pins = agent.store, request["jid"], request["fingerprints"], request.get("how", "provisioning")
+    overlay.call("motemo.pinning", "replace", *pins)
     return {}
 
 
@@ -87,10 +87,3 @@ _OPERATIONS = {
     "finish": _finish,
     "wipe": _wipe,
 }
-
-
-def _check_jid(jid):
-    local, at, domain = jid.partition("@")
-    # 251 bytes: a record's key has the device id before it.
-    if not local or not at or not domain or "/" in domain or "@" in domain or len(jid.encode()) > 251:
-        raise LocalError("format", "bare JID")

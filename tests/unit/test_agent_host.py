@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from motemo import agent as agent_module
-from motemo import settings
+from motemo import pinning, settings
 from motemo.agent import Agent
 from motemo.errors import RemoteError, StateError
 from motemo.omemo import records, trust
@@ -31,6 +31,7 @@ class Northbound:
         self.known = {}  # bare JID: devices
         self.published = []
         self.fetched = []
+        self.forgotten = []
         self.taken = asyncio.Event()
         self.taken.set()
         self.fail = None
@@ -41,6 +42,9 @@ class Northbound:
     async def send(self, jid, encrypted):
         self.sent.append((jid, encrypted))
         await self.taken.wait()
+
+    def forget_devices(self, devices):
+        self.forgotten += devices
 
     def check(self):
         if self.fail:
@@ -487,6 +491,60 @@ async def test_reading_goes_once_though_the_second_owner_fails(monkeypatch):
         await stage.until(lambda: not len(stage.agent.outbox))
         assert len(failures) == 2
         assert sorted(jid for jid, _ in stage.northbound.sent) == [ALICE, bob.jid]
+
+
+# Trust
+
+
+@covers("O-140")
+async def test_a_pinned_owner_pins_and_unpins_by_chat(stage):
+    bob = Device("bob@example.org")
+    fingerprint = bob.engine.keys.fingerprint
+    assert await stage.answer("trust pin bob@example.org " + fingerprint.hex()) == "Pinned for bob@example.org."
+    assert trust.is_pinned(stage.agent.store, bob.jid, fingerprint)
+    assert "bob@example.org:" in await stage.answer("trust list")
+    assert "Unpinned for bob@example.org: 1." in await stage.answer("trust unpin bob@example.org")
+    assert trust.owners(stage.agent.store) == [ALICE]
+    assert "refused" in await stage.answer("trust unpin " + ALICE)
+    assert "64 hex digits" in await stage.answer("trust pin bob@example.org 12")
+    assert "trust list" in await stage.answer("trust") and "trust list" in await stage.answer("help")
+
+
+@covers("O-140", "O-141")
+async def test_nobody_else_changes_pins_by_chat(stage):
+    eve, other = Device(EVE), Device(ALICE, which=1)
+    for device in (eve, other):
+        device.pin(stage.board)
+        device.list(stage.board)
+        device.engine.on_bundle(BOARD, stage.engine.keys.device, make_bundle(stage.engine.keys))
+        stage.says(f"trust pin {device.jid} {device.engine.keys.fingerprint.hex()}", device, device.jid)
+    await stage.settle()
+    assert trust.owners(stage.agent.store) == [ALICE] and len(trust.pins(stage.agent.store, ALICE)) == 1
+    assert stage.engine.counters["untrusted"] == 2
+
+
+@covers("O-140")
+async def test_commands_that_wait_end_with_the_pin_of_their_device(stage):
+    calls = []
+    stage.agent.command("relay")(calls.append)
+    await stage.answer("help")
+    stage.northbound.online = False
+    stage.says("set relay on")
+    request = {"op": "remove-pins", "jid": ALICE, "force": True}
+    assert pinning.perform(stage.agent, request) == {"count": 1}
+    stage.northbound.online = True
+    stage.agent.wake()
+    await stage.settle()
+    assert calls == [] and stage.engine.counters["untrusted"] == 1
+    assert stage.northbound.forgotten == [(ALICE, stage.alice.id)]
+    assert [one for _, one in stage.northbound.sent if one.payload] == []
+
+
+async def test_a_sample_that_nobody_may_get_is_counted(stage):
+    trust.pin(stage.agent.store, ALICE, [])
+    stage.put(1)
+    await stage.until(lambda: not len(stage.agent.outbox))
+    assert stage.engine.counters == {"no-devices": 1}
 
 
 # The rest

@@ -98,6 +98,9 @@ TO_BOARD = (
     {"type": "request", "id": 3, "op": "keys", "count": 32},
     {"type": "request", "id": 4, "op": "pin", "jid": ALICE, "fingerprints": [KEY, KEY]},
     {"type": "request", "id": 5, "op": "finish"},
+    {"type": "request", "id": 6, "op": "list-pins"},
+    {"type": "request", "id": 7, "op": "pin", "jid": ALICE, "fingerprints": [KEY], "how": "first use"},
+    {"type": "request", "id": 8, "op": "remove-pins", "jid": ALICE, "fingerprints": [], "force": True},
     {"type": "request", "id": 6, "op": "bundle"},
     {"type": "request", "id": 7, "op": "wipe"},
     {"type": "request", "id": 8, "op": "time", "now": 1767225600},
@@ -403,4 +406,4 @@ def test_numbers_of_names():
         assert names.number(name) == number
         assert names.entry(number)[0] == name
     assert names.number("nonsense") == names.number("") == names.number("d") == -1
-    assert names.entry(-1) is names.entry(53) is names.entry(1 << 64) is None
+    assert names.entry(-1) is names.entry(58) is names.entry(1 << 64) is None

@@ -77,6 +77,10 @@ class Session:
             raise StateError("full", "link queue")
         self._queue.append((message, tag))
 
+    def holds(self, message) -> bool:
+        """Whether this very message is queued or on its way."""
+        return any(entry[0] is message for entry in self._queue)
+
     def withdraw(self) -> list:
         """Take back what was not acknowledged: [(message, tag)]. Only at an "up", before any of it is sent again."""
         queue, self._queue = self._queue, []

@@ -10,8 +10,9 @@ SESSION = 5  # device_key: ratchet.Session
 SKIPPED = 6  # device_key: ratchet.Skipped
 DEVICES = 7  # bare JID: device ids, 4 bytes each
 PIN = 8  # bare JID: fingerprints, 32 bytes each
+PIN_ORIGIN = 10  # bare JID: how each of them was pinned, one byte each (motemo.pinning)
 
-ALL = (IDENTITY, COUNTERS, SIGNED_PREKEY, PREKEY, SESSION, SKIPPED, DEVICES, PIN)
+ALL = (IDENTITY, COUNTERS, SIGNED_PREKEY, PREKEY, SESSION, SKIPPED, DEVICES, PIN, PIN_ORIGIN)
 
 
 def id_key(number) -> bytes:

@@ -18,12 +18,19 @@ def owners(store):
     return sorted(key.decode() for key in store.keys(records.PIN))
 
 
-def pin(store, jid, fingerprints):
-    """Replaces the pins of an account; an empty list removes the account."""
+def pin(store, jid, fingerprints, origins=b""):
+    """Replaces the pins of an account; an empty list removes the account.
+
+    origins: how each was pinned, one byte each, as motemo.pinning reads them; none where that is nobody's concern.
+    """
     for fingerprint in fingerprints:
         if len(fingerprint) != 32:
             raise LocalError("length", "fingerprint")
-    store.commit([(records.PIN, jid.encode(), b"".join(fingerprints) or None)])
+    key = jid.encode()
+    changes = [(records.PIN, key, b"".join(fingerprints) or None)]
+    if origins or store.get(records.PIN_ORIGIN, key):
+        changes.append((records.PIN_ORIGIN, key, origins or None))
+    store.commit(changes)
 
 
 def is_pinned(store, jid, fingerprint) -> bool:
