@@ -14,6 +14,7 @@ from cyclopts import Parameter
 
 from motemo.errors import LocalError
 
+from ..colours import coloured
 from ..home import Credentials, Home, parse_address, parse_server, read_password
 from ..xmpp import Account
 
@@ -50,8 +51,8 @@ class Common:
         return Home(self.home)
 
     def show(self, document: Any, text: str) -> None:
-        """Prints the document for programs (bytes as hex), or the text for people."""
-        line = json.dumps(document, ensure_ascii=False, default=bytes.hex) if self.json else printable(text)
+        """Prints the document for programs (bytes as hex), or the text for people, fingerprints in colours."""
+        line = json.dumps(document, ensure_ascii=False, default=bytes.hex) if self.json else coloured(printable(text))
         try:
             print(line, flush=True)
         except BrokenPipeError:
