@@ -116,7 +116,8 @@ async def _set_up(link: BoardLink, plan: Plan, owners: dict[str, list[bytes]], p
             await link.request("pin", jid=former, fingerprints=[])
     for owner, fingerprints in owners.items():
         progress("owners", f"pinning {len(fingerprints)} devices of {owner}")
-        await link.request("pin", jid=owner, fingerprints=fingerprints)
+        how = "provisioning" if plan.owners[owner] else "first use"
+        await link.request("pin", jid=owner, fingerprints=fingerprints, how=how)
     await link.request("finish")
     first_use = [owner for owner, fingerprints in plan.owners.items() if not fingerprints]
     return Result(own["device"], own["fingerprint"], owners, first_use)
@@ -191,13 +192,14 @@ async def _listed(account: Account, jid: str) -> list[bytes]:
     return fingerprints
 
 
-def as_document(plan: Plan, result: Result, uri: str) -> dict[str, Any]:
+def as_document(plan: Plan, result: Result, uri: str, trust_uri: str) -> dict[str, Any]:
     """The result for --json."""
     return {
         "jid": plan.credentials.jid,
         "device": result.device,
         "fingerprint": result.fingerprint.hex(),
         "uri": uri,
+        "trust_uri": trust_uri,
         "label": plan.label,
         "owners": {jid: [one.hex() for one in pins] for jid, pins in result.owners.items()},
         "first_use": result.first_use,

@@ -7,7 +7,7 @@ from motemo.omemo.engine import Engine
 
 from .. import local
 from ..collector import open_identity
-from ..fingerprint import grouped, qr_text, uri
+from ..fingerprint import grouped, qr_text, trust_uri, uri
 from ..home import Home, locked, parse_address
 from .common import Common
 
@@ -24,7 +24,9 @@ def identity(*, jid: str, common: Common | None = None) -> None:
     document = asyncio.run(_look_up(common.open_home(), parse_address(jid)))
     fingerprint, address = grouped(bytes.fromhex(document["fingerprint"])), document["uri"]
     common.show(
-        document, f"{document['jid']}, device {document['device']}\n{fingerprint}\n{address}\n{qr_text(address)}"
+        document,
+        f"{document['jid']}, device {document['device']}\n{fingerprint}\n"
+        f"{address}\n{document['trust_uri']}\n{qr_text(address)}",
     )
 
 
@@ -45,5 +47,6 @@ def identity_document(engine: Engine) -> dict[str, Any]:
         "jid": own.jid,
         "device": own.device,
         "fingerprint": fingerprint.hex(),
-        "uri": uri(own.jid, own.device, fingerprint),
+        "uri": uri(own.jid, {own.device: fingerprint}),
+        "trust_uri": trust_uri(own.jid, [fingerprint]),
     }

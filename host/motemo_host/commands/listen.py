@@ -32,15 +32,15 @@ def listen(
     Parameters
     ----------
     from_
-        Print what this board says only: JID, or JID=FINGERPRINT,… to trust it. Can be given again. Boards that were
-        provisioned from this home are trusted already. What others say is stored all the same.
+        Print what this board says only: JID, or JID=FINGERPRINT,… or its URI to trust it. Can be given again. Boards
+        that were provisioned from this home are trusted already. What others say is stored all the same.
     db
         The SQLite file for the readings.
     """
     common = common or Common()
     home = common.open_home()
     credentials = login.credentials(home)
-    only = [parse_pin(text)[0] for text in from_]
+    only = [parse_pin(text).jid for text in from_]
     folder = home.identity(credentials.jid)
     with locked(folder, f"the identity of {credentials.jid}"):
         engine = open_identity(folder, credentials.jid)
@@ -49,15 +49,16 @@ def listen(
 
 
 def pin_boards(home: Home, store, named: list[str]) -> None:
-    """Pins the boards of this home, and those that are named as JID=FINGERPRINT,…"""
+    """Pins the boards of this home, and those that are named with fingerprints in place of their former pins."""
     for board in home.known_boards():
         pins, fingerprint = trust.pins(store, board.jid), bytes.fromhex(board.fingerprint)
         if fingerprint not in pins:
             trust.pin(store, board.jid, [*pins, fingerprint])
     for text in named:
-        jid, fingerprints = parse_pin(text)
-        if fingerprints:
-            trust.pin(store, jid, fingerprints)
+        pin = parse_pin(text)
+        if pin.fingerprints or pin.distrusted:
+            left = [one for one in trust.pins(store, pin.jid) if one not in pin.distrusted]
+            trust.pin(store, pin.jid, pin.fingerprints or left)
 
 
 async def _run(
@@ -78,7 +79,7 @@ async def _run(
 
     async def send(to: str, text: str, wait: float) -> str:
         pin_boards(home, engine.store, [to])
-        return await collector.send(parse_pin(to)[0], text, wait)
+        return await collector.send(parse_pin(to).jid, text, wait)
 
     async def identify() -> dict[str, Any]:
         return identity_document(engine)

@@ -9,7 +9,7 @@ from cyclopts import Parameter, validators
 
 from motemo.errors import LocalError
 
-from ..fingerprint import grouped, parse_pin, qr_text, uri
+from ..fingerprint import grouped, parse_pin, qr_text, trust_uri, uri
 from ..home import Credentials, Home, parse_address, parse_server, read_password
 from ..provision import Plan, Result, as_document
 from ..provision import provision as carry_out
@@ -43,8 +43,8 @@ def provision(
     server
         HOST:PORT of the account's server.
     owner
-        An account whose devices may read and command the board: JID=FINGERPRINT,… or JID, which pins the devices
-        that it lists now. Can be given again.
+        An account whose devices may read and command the board: JID=FINGERPRINT,…, or a URI that
+        names them, or JID, which pins the devices that it lists now. Can be given again.
     password_file
         A file with the account's password; without it you are asked.
     tls
@@ -72,14 +72,16 @@ def provision(
     own = parse_address(jid)
     owners: dict[str, list[bytes]] = {}
     for text in owner:
-        name, fingerprints = parse_pin(text)
-        owners.setdefault(name, []).extend(fingerprints)
+        pin = parse_pin(text)
+        if pin.distrusted and not pin.fingerprints:
+            raise LocalError("format", f"{text!r} names no key to trust")
+        owners.setdefault(pin.jid, []).extend(pin.fingerprints)
     password = read_password(password_file) if password_file else ask_password(own)
     credentials = Credentials(own, password, server, tls, str(ca.absolute()) if ca else None)
     plan = Plan(port, credentials, owners, label, every, replace)
     result = asyncio.run(_run(plan, home))
-    address = uri(own, result.device, result.fingerprint)
-    common.show(as_document(plan, result, address), _text(plan, result, address))
+    address = uri(own, {result.device: result.fingerprint})
+    common.show(as_document(plan, result, address, trust_uri(own, [result.fingerprint])), _text(plan, result, address))
 
 
 async def _run(plan: Plan, home: Home) -> Result:

@@ -35,12 +35,12 @@ def send(
     text
         What to say.
     to
-        The board's address, or JID=FINGERPRINT to trust it.
+        The board's address, or JID=FINGERPRINT or its URI to trust it.
     wait
         Seconds to wait for the answer, which is then printed.
     """
     common = common or Common()
-    jid, _ = parse_pin(to)
+    jid = parse_pin(to).jid
     if not text.strip():
         raise LocalError("format", 'there is nothing to send; say, for example, "help"')
     if len(text.encode()) > _MOST_BYTES:
@@ -63,7 +63,7 @@ async def _send(home: Home, credentials: Credentials, to: str, text: str, wait: 
 async def _send_alone(home: Home, credentials: Credentials, to: str, text: str, wait: float) -> str:
     engine = open_identity(home.identity(credentials.jid), credentials.jid)
     pin_boards(home, engine.store, [to])
-    jid, _ = parse_pin(to)
+    jid = parse_pin(to).jid
     account = connect_account(credentials, [jid])
     arrivals = Arrivals(home.arrivals(account.jid))
     collector = Collector(engine, account, Readings(home.readings()), arrivals)
