@@ -27,6 +27,8 @@ app = App(
 )
 board = App(name="board", help="Virtual boards.")
 app.command(board)
+trust = App(name="trust", help="Who may read and command boards that run.")
+app.command(trust)
 
 WORDS = ("format", "too-large")  # reasons of a LocalError that mean: wrong words
 
@@ -43,6 +45,13 @@ _COMMANDS = {
 for _name, _help in _COMMANDS.items():
     app.command(f"motemo_host.commands.{_name}:{_name}", name=_name, help=_help)
 board.command("motemo_host.commands.board:run", name="run", help="Start a virtual board.")
+_TRUST = {
+    "list": ("list_", "Show the owners of boards and their pinned fingerprints."),
+    "pin": ("pin", "Let more devices read and command boards."),
+    "unpin": ("unpin", "Take devices the right to read and command boards."),
+}
+for _name, (_function, _help) in _TRUST.items():
+    trust.command(f"motemo_host.commands.trust:{_function}", name=_name, help=_help)
 
 
 def main() -> None:

@@ -23,7 +23,8 @@ def hue(text: str) -> float:
 
 def rgb(text: str) -> tuple[float, float, float]:
     """Red, green and blue of a text, each from 0 to 1."""
-    return hsluv_to_rgb((hue(text), _SATURATION, _LIGHTNESS))
+    red, green, blue = hsluv_to_rgb((hue(text), _SATURATION, _LIGHTNESS))
+    return red, green, blue
 
 
 def coloured(text: str) -> str:

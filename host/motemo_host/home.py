@@ -91,6 +91,14 @@ class Home:
         """The gateway's queue for the board of that account."""
         return self._folder("queues") / _file(jid, ".db")
 
+    def gateway(self, jid: str) -> Path:
+        """The folder of the gateway of the board of that account: lock, socket."""
+        return self._folder("gateways", _file(jid))
+
+    def gateways(self) -> list[Path]:
+        """The folders of all gateways that have run."""
+        return sorted(self._folder("gateways").iterdir())
+
     def readings(self) -> Path:
         """The collector's readings, unless --db names another file."""
         return self.path / "readings.db"

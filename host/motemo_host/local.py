@@ -1,4 +1,4 @@
-"""One process owns a ratchet: others hand their work to it through a socket in the identity's folder.
+"""One process owns a ratchet, or a port: others hand their work to it through a socket in the folder of what it owns.
 
 JSON lines, one request for each connection: [operation, argument, …]; the answer is {"answer"} or {"reason", "text"}.
 The socket is only for the user who owns the folder.
@@ -50,7 +50,7 @@ async def _reply(line: bytes, work: Work) -> dict[str, Any]:
         operation, *arguments = json.loads(line)
         return {"answer": await work[operation](*arguments)}
     except (ValueError, KeyError, TypeError):
-        return {"reason": "protocol", "text": "another version of motemo runs as this identity; stop it first"}
+        return {"reason": "protocol", "text": "another version of motemo runs there; stop it first"}
     except MotemoError as error:
         return {"reason": error.reason, "text": error.text}
 
@@ -68,7 +68,7 @@ async def ask(folder: Path, operation: str, *arguments: Any) -> Any:
     finally:
         writer.close()
     if not line:
-        raise StateError("offline", "motemo listen went away before it answered; run this again")
+        raise StateError("offline", "the motemo that runs went away before it answered; run this again")
     reply = json.loads(line)
     if "answer" in reply:
         return reply["answer"]

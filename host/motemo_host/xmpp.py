@@ -484,6 +484,14 @@ class Account:
 
     # --- stanzas that come in
 
+    def add_owner(self, jid: str) -> None:
+        """One more account whose subscription is accepted and asked for."""
+        owner = bare_jid(jid)
+        if owner not in self.owners:
+            self.owners.add(owner)
+            if self.online:
+                self._subscribe(owner)
+
     def _asked_for_subscription(self, presence: Any) -> None:
         asker = presence["from"].bare
         if asker in self.owners:

@@ -7,11 +7,13 @@ from cyclopts import Parameter
 
 from motemo.errors import StateError
 
+from .. import local, pins
 from ..boardlink import BoardLink
 from ..gateway import Gateway
-from ..home import Home
+from ..home import Home, locked
 from ..queue import Queue
 from ..serialport import SerialPort
+from ..xmpp import Account
 from .common import Common, connect_account
 
 
@@ -46,11 +48,30 @@ async def _serve(common: Common, home: Home, path: str) -> None:
         if credentials is None:
             raise StateError("not-found", f"no login for {jid} is kept here; run motemo provision for {path} again")
         account = connect_account(credentials, status["owners"])
-        queue = Queue(home.queue(jid))
-        common.show({"event": "board", "port": path, "jid": jid}, f"{path} is {jid}")
-        try:
-            await Gateway(link, account, queue).run()
-        finally:
-            queue.close()
+        folder = home.gateway(jid)
+        with locked(folder, f"the queue of {jid}"):
+            queue = Queue(home.queue(jid))
+            server = await local.serve(folder, _work(link, account, path))
+            common.show({"event": "board", "port": path, "jid": jid}, f"{path} is {jid}")
+            try:
+                await Gateway(link, account, queue).run()
+            finally:
+                server.close()
+                queue.close()
     finally:
         await link.close()
+
+
+def _work(link: BoardLink, account: Account, path: str) -> local.Work:
+    """What this gateway does for `motemo trust`."""
+    work = pins.work(link)
+
+    async def port() -> str:
+        return pins.port_name(path)
+
+    async def add(jid: str, fingerprints: list[str]) -> int:
+        count = await work["add-pins"](jid, fingerprints)
+        account.add_owner(jid)
+        return count
+
+    return {**work, "port": port, "add-pins": add}

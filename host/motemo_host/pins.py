@@ -1,0 +1,77 @@
+"""Pins of a board that runs: over its port, or by the gateway that has the port.
+
+A gateway answers on a socket in the folder of the board (`local`). What goes over it is JSON, so fingerprints are hex.
+"""
+
+import os
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+from motemo.errors import LocalError
+
+from . import local
+from .boardlink import BoardLink
+from .home import Home, parse_address
+from .serialport import SerialPort
+
+__all__ = ["ask_board", "port_name", "work"]
+
+Owners = dict[str, list[dict[str, str]]]
+
+
+async def _list(link: BoardLink) -> Owners:
+    """The pins by owner: fingerprint, and how it was pinned."""
+    owners: Owners = {}
+    for jid in (await link.request("list-pins"))["owners"]:
+        found = await link.request("list-pins", jid=jid)
+        pairs = zip(found["fingerprints"], found["how"], strict=True)
+        owners[jid] = [{"fingerprint": key.hex(), "how": how} for key, how in pairs]
+    return owners
+
+
+async def _add(link: BoardLink, jid: str, fingerprints: list[str]) -> int:
+    """Pins keys; returns how many are new."""
+    keys = [bytes.fromhex(one) for one in fingerprints]
+    return (await link.request("add-pins", jid=jid, fingerprints=keys))["count"]
+
+
+async def _remove(link: BoardLink, jid: str, fingerprints: list[str], force: bool) -> int:
+    """Unpins keys, all of the account when none is named; returns how many."""
+    keys = [bytes.fromhex(one) for one in fingerprints]
+    return (await link.request("remove-pins", jid=jid, fingerprints=keys, force=force))["count"]
+
+
+_OPERATIONS: dict[str, Callable[..., Awaitable[Any]]] = {"list-pins": _list, "add-pins": _add, "remove-pins": _remove}
+
+
+def work(link: BoardLink) -> dict[str, Callable[..., Awaitable[Any]]]:
+    """What a gateway does for others with the link that it holds, for `local.serve`."""
+    return {name: partial(operation, link) for name, operation in _OPERATIONS.items()}
+
+
+def port_name(path: str) -> str:
+    """A port's path in the form in which two are compared."""
+    return path if "://" in path else os.path.realpath(path)
+
+
+async def ask_board(home: Home, board: str, operation: str, *arguments: Any) -> Any:
+    """Lets a board do one of "list-pins", "add-pins", "remove-pins". board: its serial port, or its JID.
+
+    The gateway of this home that has the board does it, else it is done over the port. Raises MotemoError.
+    """
+    by_jid = "@" in board and "/" not in board
+    jid = parse_address(board) if by_jid else ""
+    for folder in home.gateways():
+        if folder.name == jid or (not by_jid and await local.ask(folder, "port") == port_name(board)):
+            answer = await local.ask(folder, operation, *arguments)
+            if answer is not None:
+                return answer
+    if by_jid:
+        raise LocalError("not-found", f"no gateway runs here for {jid}; start it, or name the board's port instead")
+    link = BoardLink(SerialPort(board))
+    await link.connect()
+    try:
+        return await _OPERATIONS[operation](link, *arguments)
+    finally:
+        await link.close()
