@@ -59,6 +59,11 @@ class Linked:
         }
         if encrypted.payload is not None:
             self._outgoing["payload"] = encrypted.payload
+        if encrypted.iv is not None:
+            self._outgoing["iv"] = encrypted.iv
+        legacy = encrypted.legacy
+        if legacy:
+            self._outgoing["legacy"] = {"keys": legacy.keys, "payload": legacy.payload, "iv": legacy.iv}
         self._taken = False
         if self.online:
             self._queue(self._outgoing, "message")
@@ -136,7 +141,8 @@ class Linked:
             own = self._agent.engine.keys if self._agent.engine else None
             if own:
                 keys = [(own.jid, own.device, message["kex"], message["data"])]
-                encrypted = Encrypted(message["dialect"], message["sid"], keys, message.get("payload"))
+                get = message.get
+                encrypted = Encrypted(message["dialect"], message["sid"], keys, get("payload"), get("iv"))
                 self._agent.on_message(message["from"], encrypted, message.get("stamp"))
         elif kind == "request":
             self._queue(self._result(message))
@@ -147,7 +153,7 @@ class Linked:
         elif message.get("id") in self._answers:
             self._answers[message["id"]] = message
         elif kind == "devices":
-            self._agent.on_devices(message["jid"], message["devices"])
+            self._agent.on_devices(message["jid"], message["devices"], message["dialect"])
 
     def _on_online(self, state):
         came = state and not self.online

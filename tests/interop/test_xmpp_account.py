@@ -522,7 +522,7 @@ async def test_a_contact_hears_of_changes_and_gets_the_list_when_it_comes(accoun
     owner = account(owners=[board.jid])
     board.owners.add(owner.jid)
     lists = []
-    owner.on_devices = lambda jid, devices: lists.append((jid, [device.id for device in devices]))
+    owner.on_devices = lambda jid, devices, dialect: lists.append((jid, [device.id for device in devices]))
     await owner.connect()
     await board.connect()
     await board.pep.publish_devices(Device(7))
@@ -577,7 +577,7 @@ async def test_a_list_of_rubbish_is_ignored(account):
     board = account()
     other = account(board.jid)
     lists = []
-    board.on_devices = lambda jid, devices: lists.append(devices)
+    board.on_devices = lambda jid, devices, dialect: lists.append(devices)
     await board.connect()
     await other.connect()
     rubbish = ET.fromstring("<devices xmlns='urn:xmpp:omemo:2'><device id='-1'/></devices>")

@@ -49,13 +49,13 @@ class Northbound:
 # What overlay.call finds under the name in `Northbound.requests`.
 
 
-async def fetch_devices(northbound, jid, device=None):
+async def fetch_devices(northbound, jid, device, dialect):
     northbound.check()
     northbound.fetched.append(jid)
     return [one.id if isinstance(one, Device) else one for one in northbound.known.get(jid, [])]
 
 
-async def fetch_bundle(northbound, jid, device):
+async def fetch_bundle(northbound, jid, device, dialect):
     northbound.check()
     for one in northbound.known.get(jid, []):
         if isinstance(one, Device) and one.id == device:

@@ -40,15 +40,15 @@ TO_GATEWAY = (
     {
         "type": "publish-bundle",
         "id": 3,
-        "dialect": 2,
         "ik": KEY,
         "spk_id": 1,
         "spk": KEY,
         "spks": SIGNATURE,
         "prekeys": b"".join([i.to_bytes(4, "big") + KEY for i in range(1, 101)]),
+        "legacy": {"spks": SIGNATURE},
     },
-    {"type": "publish-devices", "id": 4, "dialect": 2, "device": 5},
-    {"type": "publish-devices", "id": 4, "dialect": 2, "device": 5, "label": "K\u00fcche", "labelsig": SIGNATURE},
+    {"type": "publish-devices", "id": 4, "device": 5},
+    {"type": "publish-devices", "id": 4, "device": 5, "label": "K\u00fcche", "labelsig": SIGNATURE},
     {"type": "result", "id": 5},
     {"type": "result", "id": 5, "code": 21, "text": "said no"},
     {"type": "result", "id": 6, "fields": {"version": "0.1.0", "rssi": -60, "jid": ALICE, "state": True, "ids": [1]}},
@@ -403,4 +403,4 @@ def test_numbers_of_names():
         assert names.number(name) == number
         assert names.entry(number)[0] == name
     assert names.number("nonsense") == names.number("") == names.number("d") == -1
-    assert names.entry(-1) is names.entry(53) is names.entry(1 << 64) is None
+    assert names.entry(-1) is names.entry(54) is names.entry(1 << 64) is None

@@ -13,20 +13,20 @@ _FIELDS = (
     " fields:m message:- request:- result:- log:- level:u state:f fetch-devices:- devices:l others:u fetch-bundle:-"
     " bundle:- publish-bundle:- publish-devices:- device:i label:t labelsig:s ik:k spk_id:u spk:k spks:s prekeys:p"
     " pk_id:u pk:k online:- time:- now:u status:- provision:- pin:- finish:- wipe:- fingerprints:h mode:t interval:u"
-    " count:u "
+    " count:u legacy:m "
 )
 
 # What each type of message has, in the order of the numbers: `?` may be missing, `*` and any other field.
 # A message to the board has a shape of its own, `message<`.
 _TYPES = (
-    "|message id to dialect? sid keys payload? iv?"
+    "|message id to dialect? sid keys payload? iv? legacy?"
     "|message< id from dialect? sid payload? iv? kex? data stamp?"
     "|fetch-devices id dialect? jid"
     "|devices id? dialect? jid devices others"
     "|fetch-bundle id dialect? jid rid"
     "|bundle id dialect? jid rid ik spk_id spk spks pk_id pk"
-    "|publish-bundle id dialect? ik spk_id spk spks prekeys"
-    "|publish-devices id dialect? device label? labelsig?"
+    "|publish-bundle id ik spk_id spk spks prekeys legacy"
+    "|publish-devices id device label? labelsig?"
     "|request id op *"
     "|result id code? text? fields? *"
     "|log text level"

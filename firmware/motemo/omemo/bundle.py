@@ -25,7 +25,8 @@ def pack(keys):
     For each prekey 4 bytes of id, big-endian, and 32 bytes of public key: a board has hardly room for a list of them.
     """
     signed = keys.store.get(records.SIGNED_PREKEY, records.id_key(keys.newest_signed_prekey))
-    own = elements.Bundle(keys.identity_key, keys.newest_signed_prekey, signed[32:64], signed[64:], [])
+    own = elements.Bundle(keys.identity_key, keys.newest_signed_prekey, signed[32:64], signed[64:128], [])
+    own.legacy_signature = signed[128:]
     prekeys = bytearray()
     for key in sorted(keys.store.keys(records.PREKEY)):
         prekeys.extend(key)
