@@ -241,7 +241,7 @@ class Gateway:
         encrypted = Encrypted(message["dialect"], message["sid"], keys, message.get("payload"), message.get("iv"))
         if "legacy" in message:
             encrypted.legacy = _second_form(message)
-            keys += encrypted.legacy.keys
+            keys = [*keys, *encrypted.legacy.keys]
         stanza = forms_to_text(encrypted)
         forms_from_text(stanza)  # what others would refuse is refused here
         for jid, rid, _, _ in keys:

@@ -34,7 +34,7 @@ async def test_the_board_begins_and_a_legacy_client_reads_and_commands(start_pee
         await peer.wait("message", sender=jid, body=answer, dialect=LEGACY)
     await peer.send(jid, "status")
     status = (await peer.wait("message", sender=jid))["body"]
-    assert "1 sessions" in status and "faults: none" in status, status
+    assert "1 sessions" in status and "faults: none" in status, (status, peer.events)
     assert nothing_wrong(peer)
     journal = read_journal(board, stage.folder / "copy")
     assert [records.split_device_key(key)[2] for key in journal.keys(records.SESSION)] == [1]

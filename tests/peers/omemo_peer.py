@@ -287,7 +287,7 @@ class Peer:
                 self._tell("plain", sender=sender, body=stanza["body"])
             return
         manager = await plugin.get_session_manager()
-        dialect = OMEMO2 if OMEMO2 in dialects else LEGACY
+        dialect = next((dialect for dialect in self.dialects if dialect in dialects), LEGACY)
         element = stanza.xml.find(f"{{{dialect}}}encrypted")
         try:
             if dialect == OMEMO2:

@@ -16,7 +16,7 @@ async def fetch_bundle(linked, jid, device, dialect):
 
 
 async def publish_bundle(linked, bundle, prekeys):
-    """Publishes our bundle in both dialects; returns when the server has it. prekeys: packed (`motemo.omemo.bundle`)."""
+    """Publishes our bundle in both dialects; returns when the server has it. prekeys: as `motemo.omemo.bundle.pack`."""
     await linked.request(
         {
             "type": "publish-bundle",

@@ -18,6 +18,8 @@ from motemo.omemo.elements import LEGACY, OMEMO2, Encrypted
 from motemo.omemo.keys import Keys
 from motemo.omemo.records import device_key, split_device_key
 
+_EXCHANGE = "motemo.omemo.exchange"
+
 
 class Opened:
     """A message that was decrypted.
