@@ -239,9 +239,10 @@ class Gateway:
     async def _take_over(self, message: dict[str, Any]) -> None:
         keys = [(bare_jid(jid), rid, kex, data) for jid, rid, kex, data in message["keys"]]
         encrypted = Encrypted(message["dialect"], message["sid"], keys, message.get("payload"), message.get("iv"))
-        if "legacy" in message:
-            encrypted.legacy = _second_form(message)
-            keys = [*keys, *encrypted.legacy.keys]
+        if legacy := message.get("legacy"):
+            others = [(bare_jid(jid), rid, kex, data) for jid, rid, kex, data in legacy["keys"]]
+            encrypted.legacy = Encrypted(LEGACY, message["sid"], others, legacy["payload"], legacy["iv"])
+            keys = [*keys, *others]
         stanza = forms_to_text(encrypted)
         forms_from_text(stanza)  # what others would refuse is refused here
         for jid, rid, _, _ in keys:
@@ -322,7 +323,8 @@ class Gateway:
             message["spks"],
             unpack(message["prekeys"]),
         )
-        bundle.legacy_signature = _part(message, "spks")
+        if legacy := message.get("legacy"):  # a board of an older version has none
+            bundle.legacy_signature = legacy["spks"]
         await self._account.pep.publish_bundle(self._device, bundle)
         return {"type": "result"}
 
@@ -331,23 +333,6 @@ class Gateway:
         for dialect in DIALECTS:
             await self._account.announce(device, dialect)
         return {"type": "result"}
-
-
-def _second_form(message: dict[str, Any]) -> Encrypted:
-    """Return the legacy form that an omemo:2 message of the board brings along; RemoteError "format"."""
-    keys = _part(message, "keys", list)
-    if not all(isinstance(key, list) and list(map(type, key)) == [str, int, bool, bytes] for key in keys):
-        raise RemoteError("format", "legacy keys")
-    keys = [(bare_jid(jid), rid, kex, data) for jid, rid, kex, data in keys]
-    return Encrypted(LEGACY, message["sid"], keys, _part(message, "payload"), _part(message, "iv"))
-
-
-def _part(message: dict[str, Any], name: str, kind: type = bytes) -> Any:
-    """Return a value of the message's `legacy` map; RemoteError "format"."""
-    value = message["legacy"].get(name)
-    if not isinstance(value, kind):
-        raise RemoteError("format", f"legacy {name}")
-    return value
 
 
 async def run(link: BoardLink, account: Account, queue: Queue) -> None:

@@ -29,6 +29,12 @@ def reading(n=0, jid=ALICE, rid=7, **changes):
     return message
 
 
+SECOND = {
+    "keys": [(ALICE, 8, True, b"\x33" + b"k" * 174), (BOB, 1, False, b"\x33")],
+    "payload": b"q" * 21,
+    "iv": b"i" * 12,
+}
+
 # Every type of message, with all its fields and with as few as it can have.
 TO_GATEWAY = (
     reading(),
@@ -47,6 +53,8 @@ TO_GATEWAY = (
         "prekeys": b"".join([i.to_bytes(4, "big") + KEY for i in range(1, 101)]),
         "legacy": {"spks": SIGNATURE},
     },
+    {"type": "publish-bundle", "id": 3, "ik": KEY, "spk_id": 1, "spk": KEY, "spks": SIGNATURE, "prekeys": b""},
+    reading(legacy=SECOND),
     {"type": "publish-devices", "id": 4, "device": 5},
     {"type": "publish-devices", "id": 4, "device": 5, "label": "K\u00fcche", "labelsig": SIGNATURE},
     {"type": "result", "id": 5},
@@ -354,6 +362,40 @@ def test_refuses_each_kind():
         [good, ["x", 22, b"t" * 80]],
     ):
         check_wrong("message", names.number("keys"), keys)
+
+
+def test_refuses_a_legacy_form_that_is_none():
+    legacy = names.number("legacy")
+    check_wrong("publish-bundle", legacy, {}, [], True, b"x", {"spks": b"x"}, {"spks": KEY}, {1: SIGNATURE}, SECOND)
+    key = [ALICE, 8, True, b"k"]
+    rest = {"payload": b"q", "iv": b"i"}
+    message = reading(legacy=SECOND)
+    for value in (
+        {},
+        [],
+        True,
+        {"spks": SIGNATURE},
+        rest,
+        dict(rest, keys=[]),
+        dict(rest, keys={}),
+        dict(rest, keys=[key, 1]),
+        dict(rest, keys=[key[:3]]),
+        dict(rest, keys=[key + [1]]),
+        dict(rest, keys=[[0] + key[1:]]),
+        dict(rest, keys=[[""] + key[1:]]),
+        dict(rest, keys=[key[:1] + [0] + key[2:]]),
+        dict(rest, keys=[key[:2] + [1] + key[3:]]),
+        dict(rest, keys=[key[:3] + [b""]]),
+        {"keys": [key], "payload": b"q"},
+        {"keys": [key], "payload": b"", "iv": b"i"},
+        {"keys": [key], "payload": b"q", "iv": "i"},
+    ):
+        wire = cbor.loads(pack(message, Context(cbor)))
+        wire[legacy] = value
+        raises(RemoteError, "format", unpack, cbor.dumps(wire), Context(cbor))
+    wire = cbor.loads(pack(message, Context(cbor)))
+    wire[legacy]["new"] = 1
+    assert unpack(cbor.dumps(wire), Context(cbor)) == message, "what newer versions add is left out"
 
 
 def test_unknown_slots():
