@@ -17,6 +17,7 @@ async def publish(agent):
             taken += await _request(agent, "fetch_devices", keys.jid, None, dialect)
         while keys.device in taken:
             overlay.call("motemo.omemo.identity", "draw_device_again", keys)
+    overlay.call(_BUNDLE, "complete", keys)
     if keys.flags & BUNDLE_DIRTY:
         own, prekeys = overlay.call(_BUNDLE, "pack", keys)
         await _request(agent, "publish_bundle", own, prekeys)

@@ -252,6 +252,7 @@ class Collector:
         if not own.flags & ANNOUNCED:
             while await pep.device_taken(own.device, own.identity_key):
                 identity.draw_device_again(own)
+        bundle.complete(own)
         if own.flags & BUNDLE_DIRTY:
             newest, prekeys = bundle.pack(own)
             newest.prekeys = bundle.unpack(prekeys)

@@ -5,6 +5,7 @@ Seldom needed, so apart from `motemo.omemo.keys`. Functions take the device's `K
 
 import struct
 
+from motemo import overlay
 from motemo.omemo import elements, records
 from motemo.omemo.keys import ANNOUNCED, BUNDLE_DIRTY
 
@@ -17,6 +18,17 @@ def fill(keys, wanted, most=1000) -> int:
         missing -= 1
         most -= 1
     return max(missing, 0)
+
+
+def complete(keys):
+    """Makes the signature for the legacy dialect that the store of an older version lacks; the bundle is due then."""
+    key = records.id_key(keys.newest_signed_prekey)
+    record = keys.store.get(records.SIGNED_PREKEY, key)
+    if len(record) == 128:
+        seed = keys.store.get(records.IDENTITY, b"")[:32]
+        record += overlay.call("motemo.crypto.ed25519", "ed25519_sign", seed, b"\5" + record[32:64])
+        keys.flags |= BUNDLE_DIRTY
+        keys.store.commit([(records.SIGNED_PREKEY, key, record), keys.counters()])
 
 
 def pack(keys):

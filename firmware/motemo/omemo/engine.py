@@ -138,14 +138,14 @@ class Engine:
         new, old = [], []
         for key in targets[: self.profile.devices]:
             (old if key[0] > 127 else new).append(key)
-        sealed = None
+        legacy = None
         if old:
-            sealed = dialects.using(LEGACY, self._seal, dialects.LEGACY, old, body.encode())
-        if new:
-            content = envelope.build(self.keys.jid, body, records_json, to=to, stamp=stamp, extra=self.profile.padding)
-            legacy = sealed
-            sealed = self._seal(dialects.OMEMO2, new, content)
-            sealed.legacy = legacy
+            legacy = dialects.using(LEGACY, self._seal, dialects.LEGACY, old, body.encode())
+            if not new:
+                return legacy
+        content = envelope.build(self.keys.jid, body, records_json, to=to, stamp=stamp, extra=self.profile.padding)
+        sealed = self._seal(dialects.OMEMO2, new, content)
+        sealed.legacy = legacy
         return sealed
 
     def next_ping(self):
@@ -208,7 +208,7 @@ class Engine:
             return None
         keys = []
         for at in range(0, len(record), 4):
-            keys.append(record[at : at + 4] + jid.encode())
+            keys.append(bytes(reversed(record[at : at + 4])) + jid.encode())
         return keys
 
     def _is_other(self, key):

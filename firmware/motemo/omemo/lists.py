@@ -1,9 +1,13 @@
 """Takes device lists, of both dialects, so that each device is kept in its best one. Apart from the engine, for lists
 change seldom."""
 
+import struct
+
 from motemo.omemo import records
 from motemo.omemo.elements import LEGACY, OMEMO2
-from motemo.omemo.records import device_key, split_device_key
+from motemo.omemo.records import split_device_key
+
+_LEGACY_BIT = 1 << 31
 
 
 def on_devices(engine, jid, devices, dialect):
@@ -13,15 +17,15 @@ def on_devices(engine, jid, devices, dialect):
     former = store.get(records.DEVICES, name)
     changes = []
     if dialect == LEGACY:
-        old = _keys(devices, LEGACY)
-        new = [key for key in _parts(former) if key[0] < 128]
-        changes.append((records.LEGACY_DEVICES, name, b"".join(old)))
+        old = _numbers(devices, _LEGACY_BIT)
+        new = [number for number in _unpack(former) if number < _LEGACY_BIT]
+        changes.append((records.LEGACY_DEVICES, name, _pack(old)))
     else:
-        old = _parts(store.get(records.LEGACY_DEVICES, name))
-        new = _keys(devices, OMEMO2)
+        old = _unpack(store.get(records.LEGACY_DEVICES, name))
+        new = _numbers(devices, 0)
     if dialect == OMEMO2 or former is not None:  # without the best list the account is not known
-        merged = new + [key for key in old if device_key("", split_device_key(key)[1]) not in new]
-        changes.append((records.DEVICES, name, b"".join(merged)))
+        merged = new + [number for number in old if number - _LEGACY_BIT not in new]
+        changes.append((records.DEVICES, name, _pack(merged)))
     changes = [change for change in changes if change[2] != store.get(change[0], name)]
     if changes:
         store.commit(changes)
@@ -30,9 +34,13 @@ def on_devices(engine, jid, devices, dialect):
             del engine.unusable[key]
 
 
-def _keys(devices, dialect):
-    return [device_key("", device, dialect) for device in sorted(set(devices))]
+def _numbers(devices, bit):
+    return [bit + device for device in sorted(set(devices))]
 
 
-def _parts(record):
-    return [record[at : at + 4] for at in range(0, len(record or b""), 4)]
+def _pack(numbers):
+    return struct.pack("<" + "I" * len(numbers), *numbers)
+
+
+def _unpack(record):
+    return struct.unpack("<" + "I" * (len(record or b"") // 4), record or b"")

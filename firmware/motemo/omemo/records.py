@@ -8,7 +8,7 @@ SIGNED_PREKEY = 3  # id, 4 bytes: private, public, signature, legacy signature
 PREKEY = 4  # id, 4 bytes: private, public
 SESSION = 5  # device_key: ratchet.Session
 SKIPPED = 6  # device_key: ratchet.Skipped
-DEVICES = 7  # bare JID: the heads (4 bytes) of the keys of its devices, each in its best dialect
+DEVICES = 7  # bare JID: the ids of its devices, each in its best dialect (bit 31: LEGACY), little-endian
 PIN = 8  # bare JID: fingerprints, 32 bytes each
 LEGACY_DEVICES = 9  # as DEVICES, all that are on the legacy list
 
