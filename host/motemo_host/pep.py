@@ -11,8 +11,9 @@ from xml.etree.ElementTree import Element, SubElement
 from slixmpp import JID, ClientXMPP
 from slixmpp.exceptions import IqError, IqTimeout, XMPPError
 
+from motemo.crypto.points import edwards_to_montgomery
 from motemo.errors import MotemoError, RemoteError
-from motemo.omemo.elements import LEGACY, OMEMO2, Bundle
+from motemo.omemo.elements import DIALECTS, LEGACY, OMEMO2, Bundle
 
 from .stanzas import (
     CURRENT,
@@ -90,14 +91,17 @@ class Pep:
 
     async def device_taken(self, device: int, identity_key: bytes) -> bool:
         """Say whether the id belongs to another device of the own account (O-116), i.e. has another identity key."""
-        try:
-            if all(entry.id != device for entry in await self.fetch_devices(self._own)):
-                return False
-            return (await self.fetch_bundle(self._own, device)).identity_key != identity_key
-        except RemoteError as error:
-            if error.reason == "not-found":
-                return False
-            raise
+        for dialect in DIALECTS:
+            try:
+                if all(entry.id != device for entry in await self.fetch_devices(self._own, dialect)):
+                    continue
+                theirs = (await self.fetch_bundle(self._own, device, dialect)).identity_key
+                if theirs != (edwards_to_montgomery(identity_key) if dialect == LEGACY else identity_key):
+                    return True
+            except RemoteError as error:
+                if error.reason != "not-found":
+                    raise
+        return False
 
     async def publish_bundle(self, device: int, bundle: Bundle) -> None:
         """Publish the bundle as its own item in the bundles node, open to all, beside many others (O-062..O-068).

@@ -22,7 +22,7 @@ def initiate(dialect, keys, bundle):
         raise RemoteError("no-prekey", "the bundle has none")
     prekey_id, prekey = bundle.prekeys[int.from_bytes(random_bytes(2), "big") % len(bundle.prekeys)]
     ephemeral = random_bytes(32)
-    theirs = _fingerprint(dialect, bundle.identity_key)
+    theirs = fingerprint(bundle.identity_key, bundle.dialect)
     session = ratchet.Session(dialect, bundle.identity_key, theirs, x25519_public(ephemeral))
     session.prekey_id = prekey_id
     session.signed_prekey_id = bundle.signed_prekey_id
@@ -40,7 +40,7 @@ def respond(keys, number, exchange):
     dialect = dialects.by_number(number)
     signed_prekey = keys.private(records.SIGNED_PREKEY, signed_prekey_id)
     prekey = keys.private(records.PREKEY, prekey_id)
-    theirs = _fingerprint(dialect, identity_key)
+    theirs = fingerprint(identity_key, number)
     session = ratchet.Session(dialect, identity_key, theirs, ephemeral)
     session.rk = x3dh.respond(dialect, keys.scalar, signed_prekey, prekey, theirs, ephemeral)
     session.dhs = signed_prekey
@@ -48,9 +48,9 @@ def respond(keys, number, exchange):
     return session
 
 
-def _fingerprint(dialect, identity_key):
-    """The Curve25519 form of a peer's identity key."""
-    return identity_key if dialect.number == LEGACY else edwards_to_montgomery(identity_key)
+def fingerprint(identity_key, dialect):
+    """The Curve25519 form of an identity key as it travels in that dialect (a number). RemoteError "bad-point"."""
+    return identity_key if dialect == LEGACY else edwards_to_montgomery(identity_key)
 
 
 def on_bundle(engine, key, bundle, answer):
