@@ -186,13 +186,13 @@ def _legacy_encrypted_to_xml(encrypted: Encrypted) -> Element:
 def message_elements(encrypted: Encrypted) -> list[Element]:
     """Return the children of a message stanza: `encrypted`, its XEP-0380 announcement and the `store` hint.
 
-    With a legacy form beside, both have their element and announcement. The announcement has no name (M-03), and an
-    omemo:2 message no body (XEP-0420 forbids it); a legacy one that has something to show has the customary fallback.
+    With a legacy form beside, both have their element and announcement. The announcement has no name (M-03). A message
+    that is all legacy has the customary fallback body, if it says anything; one with omemo:2 has none (S-08, M-05).
     """
     forms = _forms(encrypted)
     elements = [encrypted_to_xml(form) for form in forms]
     elements += [Element(f"{{{EME_NS}}}encryption", {"namespace": NAMESPACES[form.dialect]}) for form in forms]
-    if forms[-1].dialect == LEGACY and forms[-1].payload is not None:
+    if encrypted.dialect == LEGACY and encrypted.payload is not None:
         body = Element("{jabber:client}body")
         body.text = FALLBACK_BODY
         elements.append(body)

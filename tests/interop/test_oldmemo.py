@@ -336,6 +336,7 @@ async def test_old_senders_and_foreign_fields_are_understood(pair):
             dialect.decrypt_payload(bytes(16) + tag, ciphertext, iv)
 
 
+@covers("O-069")
 async def test_prekey_id_0_is_accepted_from_peers_and_never_issued(pair):
     board, alice = pair
     assert all(number > 0 for number, _ in legacy_bundle(board).prekeys)
@@ -370,6 +371,7 @@ async def test_the_signed_prekey_verifies_as_xeddsa_and_as_ed25519(pair):
     )
 
 
+@covers("O-009", "O-011")
 @pytest.mark.parametrize("bit", [0, 1])
 async def test_both_sign_bits_of_the_peers_identity_key(bit):
     directory = Directory()
@@ -447,6 +449,7 @@ async def mixed():
     await new.stop()
 
 
+@covers("O-084", "O-085")
 async def test_each_device_gets_its_best_dialect_in_one_message(mixed):
     board, old, new = mixed
     board.learn()
@@ -479,6 +482,7 @@ async def test_the_sessions_of_one_device_in_both_dialects_live_side_by_side(mix
     assert board.engine.counters == {}
 
 
+@covers("O-090", "O-091")
 async def test_a_stanza_with_two_forms_is_read_once_the_newest_that_is_for_us(mixed):
     board, old, new = mixed
     await new.learn(BOARD)
@@ -495,6 +499,7 @@ async def test_a_stanza_with_two_forms_is_read_once_the_newest_that_is_for_us(mi
     assert caught.value.reason == "not-for-us"
 
 
+@covers("O-052")
 async def test_a_device_that_learns_omemo2_gets_it(mixed):
     board, _, new = mixed
     part = board.directory

@@ -127,8 +127,9 @@ class Peer:
     """One signed-in OMEMO client.
 
     `port` takes TLS from the first byte; `certificate` is the PEM file that is trusted. `echo` answers every text with
-    "echo: " and the text, in the dialect in which it came. `dialects`: what it speaks. `file` keeps the state from one `Peer` to the next: without
-    it every one is a new device. After `start`: `jid`, `device_id`, `identity_key` (Ed25519, 32 bytes).
+    "echo: " and the text, in the dialect in which it came. `dialects`: what it speaks. `file` keeps the state from one
+    `Peer` to the next: without it every one is a new device. After `start`: `jid`, `device_id`, `identity_key`
+    (Ed25519, 32 bytes).
 
     `events` holds all that happened, as dictionaries with `event`: `message` (sender, body, dialect, device, stamp of
     the envelope), `empty` (a ping), `undecryptable` (error), `sent` (devices), `plain` (an unencrypted body),

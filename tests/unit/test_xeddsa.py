@@ -4,6 +4,7 @@ from motemo.crypto import ed25519
 from motemo.crypto.points import edwards_to_montgomery
 from motemo.crypto.xeddsa import montgomery_to_edwards, xeddsa_verify
 from motemo.errors import RemoteError
+from tests.covers import covers
 from tests.raises import raises
 
 MESSAGE = b"\5" + bytes(range(32))
@@ -29,6 +30,7 @@ def vectors():
     return [[bytes.fromhex(part) for part in vector] for vector in VECTORS]
 
 
+@covers("O-009", "O-011")
 def test_both_sign_bits():
     for bit, (public, signature, edwards) in enumerate(vectors()):
         assert signature[63] >> 7 == bit
@@ -45,6 +47,7 @@ def test_the_other_sign_bit_and_other_messages_are_refused():
         raises(RemoteError, "bad-signature", xeddsa_verify, public, MESSAGE, signature[:62] + b"\x00" + signature[63:])
 
 
+@covers("O-011", "O-012")
 def test_an_ordinary_signature_of_a_key_with_sign_bit_0():
     number = 0
     public = b"\xff" * 32
