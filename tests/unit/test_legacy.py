@@ -151,6 +151,8 @@ def test_refuses_what_is_no_legacy_message():
         raises(RemoteError, "format", legacy.decode_header, version + header[1:])
     without = b"\x33" + wire.encode((2, b"\5" + KEY), (3, b"\5" + KEY), (4, b"sealed"), (6, 7))
     raises(RemoteError, "no-prekey", legacy.decode_exchange, without)
+    for ids in ((1 << 32, 7), (3, 1 << 32)):
+        raises(RemoteError, "format", legacy.decode_exchange, legacy.encode_exchange(*ids, KEY, KEY, b"sealed"))
     for key in (b"\6" + KEY, b"\0" + KEY):
         raises(RemoteError, "format", legacy.decode_header, b"\x33" + wire.encode((1, key), (2, 0), (3, 0), (4, b"c")))
 

@@ -59,6 +59,8 @@ def decode_exchange(data):
     fields = wire.decode(_after_version(data), ((2, 33), (3, 33), (4, -1), (6, 0)), ((1, 0),))
     if 1 not in fields:
         raise RemoteError("no-prekey", "the key exchange names none")
+    if max(fields[1], fields[6]) > 0xFFFFFFFF:
+        raise RemoteError("format", "prekey id")
     return fields[1], fields[6], _decode_key(fields[3]), _decode_key(fields[2]), fields[4]
 
 
