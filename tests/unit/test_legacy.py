@@ -204,6 +204,11 @@ def test_device_list_that_an_older_version_has_stored():
     assert engine.needs([ALICE]) == [("bundle", ALICE, 5, OMEMO2), ("bundle", ALICE, 0x7FFFFFFF, OMEMO2)]
 
 
+@covers("O-086")
+def test_an_empty_text_has_a_payload():
+    assert peer_starts().engine.seal([ALICE], "").payload
+
+
 def test_dialects_by_number():
     assert dialects.by_number(1).tag_length == 8 and dialects.by_number(2).tag_length == 16
     for number in (0, 3):

@@ -140,7 +140,8 @@ class Engine:
             (old if key[0] > 127 else new).append(key)
         legacy = None
         if old:
-            legacy = dialects.using(LEGACY, self._seal, dialects.LEGACY, old, body.encode())
+            # An empty text would be an empty payload, which is none.
+            legacy = dialects.using(LEGACY, self._seal, dialects.LEGACY, old, body.encode() or b" ")
             if not new:
                 return legacy
         content = envelope.build(self.keys.jid, body, records_json, to=to, stamp=stamp, extra=self.profile.padding)
