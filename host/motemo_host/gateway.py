@@ -59,6 +59,7 @@ class Gateway:
         self._queue = queue
         self._device = 0
         self._known: defaultdict[str, set[int]] = defaultdict(set)  # JID: devices that the board has to do with
+        self._changes: Counter[tuple[str, int]] = Counter()  # of the device list of a JID in a dialect
         self._complete = False  # the account's messages came to us since its session began
         self._to_board = asyncio.Event()
         self._to_server = asyncio.Event()
@@ -204,6 +205,7 @@ class Gateway:
             self._queue.inbound_taken(number)
 
     def _devices_changed(self, jid: str, devices: list[Device], dialect: int) -> None:
+        self._changes[jid, dialect] += 1
         if jid == self._account.jid or jid in self._known or jid in self._account.owners:
             self._tell(self._reduced(jid, devices, dialect))
 
@@ -287,12 +289,16 @@ class Gateway:
 
     async def _fetch_devices(self, message: dict[str, Any]) -> dict[str, Any]:
         jid, dialect = bare_jid(message["jid"]), message["dialect"]
-        try:
-            devices = await self._account.pep.fetch_devices(jid, dialect)
-        except RemoteError as error:
-            if error.reason != "not-found":
-                raise
-            devices = []  # no OMEMO there (P-09)
+        devices: list[Device] = []
+        changes = None
+        while changes != self._changes[jid, dialect]:  # an answer older than what the board was told would undo that
+            changes = self._changes[jid, dialect]
+            try:
+                devices = await self._account.pep.fetch_devices(jid, dialect)
+            except RemoteError as error:
+                if error.reason != "not-found":
+                    raise
+                devices = []  # no OMEMO there (P-09)
         return self._reduced(jid, devices, dialect)
 
     async def _fetch_bundle(self, message: dict[str, Any]) -> dict[str, Any]:
