@@ -17,6 +17,7 @@ import time
 from motemo import overlay, settings, telemetry
 from motemo.errors import MotemoError, StateError
 from motemo.omemo import trust
+from motemo.omemo.elements import LEGACY, OMEMO2
 from motemo.omemo.engine import Engine
 from motemo.omemo.keys import BUNDLE_DIRTY
 from motemo.profile import Profile
@@ -187,8 +188,8 @@ class Agent:
         if len(self.log_lines) > _LOG_LINES:
             self.log_lines.pop(0)
 
-    def on_devices(self, jid, devices):
-        """Takes a device list, asked for or not; the own one must have our id (O-060)."""
+    def on_devices(self, jid, devices, dialect=OMEMO2):
+        """Takes a device list, asked for or not; the own ones must have our id (O-060)."""
         if self.engine is None:
             return
         if jid == self.engine.keys.jid:
@@ -196,7 +197,7 @@ class Agent:
                 self.announce = True
         elif not trust.pins(self.store, jid):
             return  # nobody whom we write to
-        self.engine.on_devices(jid, devices)
+        self.engine.on_devices(jid, devices, dialect)
         self.wake()
 
     def on_message(self, sender, encrypted, stamp=None):
@@ -332,11 +333,14 @@ class Agent:
             for need in needs:
                 await self._fetch_one(*need)
 
-    async def _fetch_one(self, kind, jid, device=None):
+    async def _fetch_one(self, kind, jid, device=None, dialect=None):
+        if kind == "devices" and not dialect:
+            await self._fetch_one(kind, jid, device, LEGACY)
+            dialect = OMEMO2
         try:
-            found = await overlay.call(self.northbound.requests, "fetch_" + kind, self.northbound, jid, device)
+            found = await overlay.call(self.northbound.requests, "fetch_" + kind, self.northbound, jid, device, dialect)
             if kind == "devices":
-                self.engine.on_devices(jid, found)
+                self.engine.on_devices(jid, found, dialect)
             else:
                 self.engine.on_bundle(jid, device, found)
         except MotemoError as error:
@@ -344,9 +348,9 @@ class Agent:
                 raise
             self.log("keys of {}: {}".format(jid, error.reason))
             if kind == "devices":
-                self.engine.on_devices(jid, [])
+                self.engine.on_devices(jid, [], dialect)
             elif error.reason == "not-found":
-                self.engine.on_no_bundle(jid, device)
+                self.engine.on_no_bundle(jid, device, dialect)
 
     async def _send(self, jid, text, records=None):
         await self._fetch([jid])

@@ -11,7 +11,7 @@ from motemo import overlay
 from motemo.crypto.random import random_bytes
 from motemo.errors import REASONS, LocalError, MotemoError, RemoteError, StateError
 from motemo.link import cbor, messages, session
-from motemo.omemo.elements import Encrypted
+from motemo.omemo.elements import LEGACY, Encrypted
 
 _POLL_SECONDS = 0.01
 _ANSWER_SECONDS = 60
@@ -59,6 +59,11 @@ class Linked:
         }
         if encrypted.payload is not None:
             self._outgoing["payload"] = encrypted.payload
+        if encrypted.iv is not None:
+            self._outgoing["iv"] = encrypted.iv
+        legacy = encrypted.legacy
+        if legacy:
+            self._outgoing["legacy"] = {"keys": legacy.keys, "payload": legacy.payload, "iv": legacy.iv}
         self._taken = False
         if self.online:
             self._queue(self._outgoing, "message")
@@ -68,12 +73,21 @@ class Linked:
 
     def forget_devices(self, devices):
         """Takes the keys of these devices, (bare JID, id) each, out of the message that waits."""
-        if self._outgoing is not None:
-            left = [key for key in self._outgoing["keys"] if key[:2] not in devices]
-            self._outgoing["keys"] = left
-            if not left and not self._session.holds(self._outgoing):  # else `_flush` drops it
-                self._outgoing = None
-                self._taken = True
+        outgoing = self._outgoing
+        if outgoing is None:
+            return
+        legacy = outgoing.get("legacy")
+        for form in (outgoing, legacy):
+            if form:
+                form["keys"] = [key for key in form["keys"] if key[:2] not in devices]
+        if legacy and not legacy["keys"]:
+            del outgoing["legacy"]
+        elif legacy and not outgoing["keys"]:  # the second form is the only one now
+            outgoing["dialect"] = LEGACY
+            outgoing.update(outgoing.pop("legacy"))
+        if not outgoing["keys"] and not self._session.holds(outgoing):  # else `_flush` drops it
+            self._outgoing = None
+            self._taken = True
 
     # Inside
 
@@ -145,7 +159,8 @@ class Linked:
             own = self._agent.engine.keys if self._agent.engine else None
             if own:
                 keys = [(own.jid, own.device, message["kex"], message["data"])]
-                encrypted = Encrypted(message["dialect"], message["sid"], keys, message.get("payload"))
+                get = message.get
+                encrypted = Encrypted(message["dialect"], message["sid"], keys, get("payload"), get("iv"))
                 self._agent.on_message(message["from"], encrypted, message.get("stamp"))
         elif kind == "request":
             self._queue(self._result(message))
@@ -156,7 +171,7 @@ class Linked:
         elif message.get("id") in self._answers:
             self._answers[message["id"]] = message
         elif kind == "devices":
-            self._agent.on_devices(message["jid"], message["devices"])
+            self._agent.on_devices(message["jid"], message["devices"], message["dialect"])
 
     def _on_online(self, state):
         came = state and not self.online

@@ -2,28 +2,36 @@
 
 from motemo import overlay
 from motemo.errors import MotemoError
-from motemo.omemo import bundle
+from motemo.omemo.elements import DIALECTS
 from motemo.omemo.keys import ANNOUNCED, BUNDLE_DIRTY
+
+_BUNDLE = "motemo.omemo.bundle"
 
 
 async def publish(agent):
     """Bundle first, then the list (design section 8); the own id is drawn again on a clash (O-116)."""
     keys = agent.engine.keys
-    northbound = agent.northbound
-    requests = __import__(northbound.requests, None, None, ("publish_bundle",))
     if not keys.flags & ANNOUNCED:
-        while keys.device in await requests.fetch_devices(northbound, keys.jid):
+        taken = []
+        for dialect in DIALECTS:
+            taken += await _request(agent, "fetch_devices", keys.jid, None, dialect)
+        while keys.device in taken:
             overlay.call("motemo.omemo.identity", "draw_device_again", keys)
+    overlay.call(_BUNDLE, "complete", keys)
     if keys.flags & BUNDLE_DIRTY:
-        own, prekeys = bundle.pack(keys)
-        await requests.publish_bundle(northbound, own, prekeys)
-        bundle.published(keys, own.signed_prekey_id, prekeys)
+        own, prekeys = overlay.call(_BUNDLE, "pack", keys)
+        await _request(agent, "publish_bundle", own, prekeys)
+        overlay.call(_BUNDLE, "published", keys, own.signed_prekey_id, prekeys)
     if agent.announce:
         agent.announce = False
         # Before the id is on the list: if the answer got lost, our own id there would be taken for another device's.
-        bundle.announced(keys)
+        overlay.call(_BUNDLE, "announced", keys)
         try:
-            await requests.publish_devices(northbound, keys.device)
+            await _request(agent, "publish_devices", keys.device)
         except MotemoError:
             agent.announce = True
             raise
+
+
+def _request(agent, function, *arguments):
+    return overlay.call(agent.northbound.requests, function, agent.northbound, *arguments)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from motemo.errors import MotemoError, RemoteError, StateError
 from motemo.omemo import bundle, identity, trust
+from motemo.omemo.elements import DIALECTS
 from motemo.omemo.engine import Engine, Opened
 from motemo.omemo.envelope import SENML
 from motemo.omemo.keys import ANNOUNCED, BUNDLE_DIRTY
@@ -122,7 +123,7 @@ class Collector:
         self._waiting.append(entry)
         try:
             async with self._sending:
-                self.engine.on_devices(jid, await self._device_ids(jid))
+                await self._fetch_devices(jid)
                 await self._fetch([jid])
                 sealed = self._seal(jid, text)
                 await self._account.send(jid, sealed)
@@ -203,9 +204,9 @@ class Collector:
     def _unreadable(self, sender: str, reason: str) -> None:
         self.on_heard(Heard(sender, 0, False, problem=reason))
 
-    def _devices_changed(self, jid: str, devices: list[Device]) -> None:
+    def _devices_changed(self, jid: str, devices: list[Device], dialect: int) -> None:
         if jid == self.engine.keys.jid or trust.pins(self.engine.store, jid):
-            self.engine.on_devices(jid, [device.id for device in devices])
+            self.engine.on_devices(jid, [device.id for device in devices], dialect)
 
     def _online_changed(self, online: bool) -> None:
         self._note_online()
@@ -251,6 +252,7 @@ class Collector:
         if not own.flags & ANNOUNCED:
             while await pep.device_taken(own.device, own.identity_key):
                 identity.draw_device_again(own)
+        bundle.complete(own)
         if own.flags & BUNDLE_DIRTY:
             newest, prekeys = bundle.pack(own)
             newest.prekeys = bundle.unpack(prekeys)
@@ -258,38 +260,41 @@ class Collector:
             bundle.published(own, newest.signed_prekey_id, prekeys)
         if not self._ready.is_set():
             bundle.announced(own)
-            await self._account.announce(Device(own.device))
+            for dialect in DIALECTS:
+                await self._account.announce(Device(own.device), dialect)
 
     async def _ping(self) -> None:
         while (ping := self.engine.next_ping()) is not None:
             jid, encrypted = ping
             await self._account.send(jid, encrypted)
 
-    async def _device_ids(self, jid: str) -> list[int]:
-        try:
-            return [device.id for device in await self._account.pep.fetch_devices(jid)]
-        except RemoteError as error:
-            if error.reason != "not-found":
-                raise
-            return []
+    async def _fetch_devices(self, jid: str) -> None:
+        for dialect in reversed(DIALECTS):
+            try:
+                devices = [device.id for device in await self._account.pep.fetch_devices(jid, dialect)]
+            except RemoteError as error:
+                if error.reason != "not-found":
+                    raise
+                devices = []
+            self.engine.on_devices(jid, devices, dialect)
 
     async def _fetch(self, jids: list[str]) -> None:
         for _ in range(_FETCH_ROUNDS):
             needs = self.engine.needs(jids)
             if not needs:
                 return
-            for kind, jid, *device in needs:
+            for kind, jid, *place in needs:
                 if kind == "devices":
-                    self.engine.on_devices(jid, await self._device_ids(jid))
+                    await self._fetch_devices(jid)
                 else:
-                    await self._fetch_bundle(jid, device[0])
+                    await self._fetch_bundle(jid, *place)
 
-    async def _fetch_bundle(self, jid: str, device: int) -> None:
+    async def _fetch_bundle(self, jid: str, device: int, dialect: int) -> None:
         try:
-            self.engine.on_bundle(jid, device, await self._account.pep.fetch_bundle(jid, device))
+            self.engine.on_bundle(jid, device, await self._account.pep.fetch_bundle(jid, device, dialect))
         except RemoteError as error:
             if error.reason in ("offline", "timeout"):
                 raise
             if error.reason == "not-found":
-                self.engine.on_no_bundle(jid, device)
+                self.engine.on_no_bundle(jid, device, dialect)
             log.warning("bundle of %s, device %d: %s", jid, device, error)

@@ -12,14 +12,14 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol
-from xml.etree import ElementTree
 
 from motemo.errors import REASONS, MotemoError, RemoteError, StateError
 from motemo.omemo.bundle import unpack
-from motemo.omemo.elements import Bundle, Encrypted
+from motemo.omemo.elements import DIALECTS, LEGACY, Bundle, Encrypted
+from motemo.omemo.forms import form_for, key_for
 
 from .queue import Outbound, Queue
-from .stanzas import Device, bare_jid, encrypted_from_xml, encrypted_to_xml
+from .stanzas import Device, bare_jid, forms_from_text, forms_to_text
 from .xmpp import Account, Received
 
 __all__ = ["BoardLink", "Gateway", "run"]
@@ -59,6 +59,7 @@ class Gateway:
         self._queue = queue
         self._device = 0
         self._known: defaultdict[str, set[int]] = defaultdict(set)  # JID: devices that the board has to do with
+        self._changes: Counter[tuple[str, int]] = Counter()  # of the device list of a JID in a dialect
         self._complete = False  # the account's messages came to us since its session began
         self._to_board = asyncio.Event()
         self._to_server = asyncio.Event()
@@ -153,14 +154,14 @@ class Gateway:
     # --- from the server to the board
 
     def _from_server(self, received: Received) -> None:
-        encrypted = received.encrypted
+        encrypted = form_for(received.encrypted, self._account.jid, self._device)
         if received.sender == self._account.jid and encrypted.sid == self._device:
             return  # the board's own message
-        mine = [key for key in encrypted.keys if key[0] == self._account.jid and key[1] == self._device]  # O-090
-        if not mine:
+        mine = key_for(encrypted, self._account.jid, self._device)
+        if mine is None:
             self._count("not-for-us", "no key for the board in a message from %s", received.sender)  # O-091
             return
-        _, _, kex, data = mine[0]
+        kex, data = mine
         message = {
             "type": "message",
             "from": received.sender,
@@ -171,6 +172,8 @@ class Gateway:
         }
         if encrypted.payload is not None:
             message["payload"] = encrypted.payload
+        if encrypted.iv is not None:
+            message["iv"] = encrypted.iv
         if received.stamp is not None:
             message["stamp"] = received.stamp
         try:
@@ -201,16 +204,18 @@ class Gateway:
                 self._count(error.reason, "the board cannot take a message from %s", message["from"])
             self._queue.inbound_taken(number)
 
-    def _devices_changed(self, jid: str, devices: list[Device]) -> None:
+    def _devices_changed(self, jid: str, devices: list[Device], dialect: int) -> None:
+        self._changes[jid, dialect] += 1
         if jid == self._account.jid or jid in self._known or jid in self._account.owners:
-            self._tell(self._reduced(jid, devices))
+            self._tell(self._reduced(jid, devices, dialect))
 
-    def _reduced(self, jid: str, devices: list[Device]) -> dict[str, Any]:
+    def _reduced(self, jid: str, devices: list[Device], dialect: int) -> dict[str, Any]:
         """Return the list as a link message: at most 16 ids, first those that the board knows, and a count."""
         known = self._known[jid] | ({self._device} if jid == self._account.jid else set())
         ids = sorted((device.id for device in devices), key=lambda id: id not in known)
         return {
             "type": "devices",
+            "dialect": dialect,
             "jid": jid,
             "devices": ids[:MAX_DEVICES],
             "others": max(0, len(ids) - MAX_DEVICES),
@@ -236,11 +241,15 @@ class Gateway:
     async def _take_over(self, message: dict[str, Any]) -> None:
         keys = [(bare_jid(jid), rid, kex, data) for jid, rid, kex, data in message["keys"]]
         encrypted = Encrypted(message["dialect"], message["sid"], keys, message.get("payload"), message.get("iv"))
-        element = encrypted_to_xml(encrypted)
-        encrypted_from_xml(element)  # what others would refuse is refused here
+        if legacy := message.get("legacy"):
+            others = [(bare_jid(jid), rid, kex, data) for jid, rid, kex, data in legacy["keys"]]
+            encrypted.legacy = Encrypted(LEGACY, message["sid"], others, legacy["payload"], legacy["iv"])
+            keys = [*keys, *others]
+        stanza = forms_to_text(encrypted)
+        forms_from_text(stanza)  # what others would refuse is refused here
         for jid, rid, _, _ in keys:
             self._known[jid].add(rid)
-        await self._keep(message["id"], bare_jid(message["to"]), ElementTree.tostring(element, "unicode"))
+        await self._keep(message["id"], bare_jid(message["to"]), stanza)
         self._to_server.set()
 
     async def _keep(self, id: int, recipient: str, stanza: str) -> None:
@@ -265,8 +274,7 @@ class Gateway:
 
     async def _pass_on(self, message: Outbound) -> None:
         try:
-            encrypted = encrypted_from_xml(ElementTree.fromstring(message.stanza))
-            await self._account.send(message.recipient, encrypted, id=message.stanza_id)
+            await self._account.send(message.recipient, forms_from_text(message.stanza), id=message.stanza_id)
         except StateError:
             return  # offline: it stays, and goes out again byte for byte (M-16)
         self._queue.outbound_taken(self._account.jid, message.seq)
@@ -280,24 +288,29 @@ class Gateway:
         await self._send({**answer, "id": message["id"]})
 
     async def _fetch_devices(self, message: dict[str, Any]) -> dict[str, Any]:
-        jid = bare_jid(message["jid"])
-        try:
-            devices = await self._account.pep.fetch_devices(jid)
-        except RemoteError as error:
-            if error.reason != "not-found":
-                raise
-            devices = []  # no OMEMO there (P-09)
-        return self._reduced(jid, devices)
+        jid, dialect = bare_jid(message["jid"]), message["dialect"]
+        devices: list[Device] = []
+        changes = None
+        while changes != self._changes[jid, dialect]:  # an answer older than what the board was told would undo that
+            changes = self._changes[jid, dialect]
+            try:
+                devices = await self._account.pep.fetch_devices(jid, dialect)
+            except RemoteError as error:
+                if error.reason != "not-found":
+                    raise
+                devices = []  # no OMEMO there (P-09)
+        return self._reduced(jid, devices, dialect)
 
     async def _fetch_bundle(self, message: dict[str, Any]) -> dict[str, Any]:
-        jid, rid = bare_jid(message["jid"]), message["rid"]
-        bundle = await self._account.pep.fetch_bundle(jid, rid)
+        jid, rid, dialect = bare_jid(message["jid"]), message["rid"], message["dialect"]
+        bundle = await self._account.pep.fetch_bundle(jid, rid, dialect)
         if not bundle.prekeys:
             raise RemoteError("no-prekey", "the bundle has none")
         self._known[jid].add(rid)
         prekey_id, prekey = secrets.choice(bundle.prekeys)  # O-070
         return {
             "type": "bundle",
+            "dialect": dialect,
             "jid": jid,
             "rid": rid,
             "ik": bundle.identity_key,
@@ -316,12 +329,15 @@ class Gateway:
             message["spks"],
             unpack(message["prekeys"]),
         )
+        if legacy := message.get("legacy"):  # a board of an older version has none
+            bundle.legacy_signature = legacy["spks"]
         await self._account.pep.publish_bundle(self._device, bundle)
         return {"type": "result"}
 
     async def _publish_devices(self, message: dict[str, Any]) -> dict[str, Any]:
         device = Device(message["device"], message.get("label"), message.get("labelsig"))
-        await self._account.announce(device)
+        for dialect in DIALECTS:
+            await self._account.announce(device, dialect)
         return {"type": "result"}
 
 

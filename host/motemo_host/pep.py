@@ -5,22 +5,26 @@ the server knows no `pubsub#max_items` = `max`, publish without and configure af
 stored. Lists are fetched, merged, published and checked, because other devices of the account write to them too.
 """
 
+from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from slixmpp import JID, ClientXMPP
 from slixmpp.exceptions import IqError, IqTimeout, XMPPError
 
+from motemo.crypto.points import edwards_to_montgomery
 from motemo.errors import MotemoError, RemoteError
-from motemo.omemo.elements import Bundle
+from motemo.omemo.elements import DIALECTS, LEGACY, OMEMO2, Bundle
 
 from .stanzas import (
-    BUNDLES_NODE,
-    DEVICES_NODE,
+    CURRENT,
+    DEVICES_NODES,
     Device,
+    bundle_address,
     bundle_from_xml,
     bundle_to_xml,
     devices_from_xml,
     devices_to_xml,
+    legacy_form,
 )
 
 __all__ = ["PUBSUB_NS", "Pep"]
@@ -28,7 +32,6 @@ __all__ = ["PUBSUB_NS", "Pep"]
 PUBSUB_NS = "http://jabber.org/protocol/pubsub"
 _ITEMS = f"{{{PUBSUB_NS}}}pubsub/{{{PUBSUB_NS}}}items/{{{PUBSUB_NS}}}item"
 _PRECONDITION = f".//{{{PUBSUB_NS}#errors}}precondition-not-met"
-_CURRENT = "current"  # O-059, P-10
 _ACCESS, _MAX_ITEMS, _PERSIST = "pubsub#access_model", "pubsub#max_items", "pubsub#persist_items"
 _NEEDED_FEATURES = ("publish", "publish-options", "persistent-items")
 # What a server may answer to an option or value that it does not know.
@@ -69,58 +72,70 @@ class Pep:
         if missing:
             raise RemoteError("refused", "the server's PEP lacks " + ", ".join(missing) + "; use another server")
 
-    async def fetch_devices(self, jid: str) -> list[Device]:
+    async def fetch_devices(self, jid: str, dialect: int = OMEMO2) -> list[Device]:
         """Return the device list of an account; RemoteError "not-found" if it has none (P-09)."""
-        items = await self._items(jid, DEVICES_NODE, None)
+        items = await self._items(jid, DEVICES_NODES[dialect], None)
         if not items:
             return []
-        current = [item for item in items if item.get("id") == _CURRENT]
+        current = [item for item in items if item.get("id") == CURRENT]
         return devices_from_xml(_payload((current or items)[-1]))
 
-    async def fetch_bundle(self, jid: str, device: int) -> Bundle:
+    async def fetch_bundle(self, jid: str, device: int, dialect: int = OMEMO2) -> Bundle:
         """Return the bundle of a device; RemoteError "not-found" if there is none: listed, but unusable (P-09)."""
-        for item in await self._items(jid, BUNDLES_NODE, str(device)):
-            if item.get("id") == str(device):
+        node, name = bundle_address(dialect, device)
+        # A legacy bundle has its own node, and whatever its item is called.
+        for item in await self._items(jid, node, None if dialect == LEGACY else name):
+            if dialect == LEGACY or item.get("id") == name:
                 return bundle_from_xml(_payload(item))
         raise RemoteError("not-found", "no bundle")
 
     async def device_taken(self, device: int, identity_key: bytes) -> bool:
         """Say whether the id belongs to another device of the own account (O-116), i.e. has another identity key."""
-        try:
-            if all(entry.id != device for entry in await self.fetch_devices(self._own)):
-                return False
-            return (await self.fetch_bundle(self._own, device)).identity_key != identity_key
-        except RemoteError as error:
-            if error.reason == "not-found":
-                return False
-            raise
+        for dialect in DIALECTS:
+            try:
+                if all(entry.id != device for entry in await self.fetch_devices(self._own, dialect)):
+                    continue
+                theirs = (await self.fetch_bundle(self._own, device, dialect)).identity_key
+                if theirs != (edwards_to_montgomery(identity_key) if dialect == LEGACY else identity_key):
+                    return True
+            except RemoteError as error:
+                if error.reason != "not-found":
+                    raise
+        return False
 
     async def publish_bundle(self, device: int, bundle: Bundle) -> None:
-        """Publish the bundle as its own item in the bundles node, open to all, beside many others (O-062..O-068)."""
-        await self._publish(BUNDLES_NODE, str(device), bundle_to_xml(bundle), _MANY_ITEMS)
-        stored = await self.fetch_bundle(self._own, device)
-        if vars(stored) != vars(bundle):
-            raise RemoteError("refused", "the server took the bundle but stores another one; check its PEP")
+        """Publish the bundle as its own item in the bundles node, open to all, beside many others (O-062..O-068).
 
-    async def publish_devices(self, own: Device) -> None:
+        One that has a legacy form too is published in both; a legacy one is the only item of its node.
+        """
+        node, name = bundle_address(bundle.dialect, device)
+        await self._publish(node, name, bundle_to_xml(bundle), ("1",) if bundle.dialect == LEGACY else _MANY_ITEMS)
+        stored = await self.fetch_bundle(self._own, device, bundle.dialect)
+        if ElementTree.tostring(bundle_to_xml(stored)) != ElementTree.tostring(bundle_to_xml(bundle)):
+            raise RemoteError("refused", "the server took the bundle but stores another one; check its PEP")
+        if bundle.legacy_signature is not None:
+            await self.publish_bundle(device, legacy_form(bundle))
+
+    async def publish_devices(self, own: Device, dialect: int = OMEMO2) -> None:
         """Add the own device to the account's list, next to what is there, unless it stands in it already.
 
-        A label without signature is left out (O-057).
+        A label without signature is left out (O-057), and the legacy list has none.
         """
-        if own.label_signature is None:
+        if own.label_signature is None or dialect == LEGACY:
             own = Device(own.id)
+        node = DEVICES_NODES[dialect]
         for _ in range(_LIST_ATTEMPTS):
             try:
-                devices = await self.fetch_devices(self._own)
+                devices = await self.fetch_devices(self._own, dialect)
             except RemoteError as error:
                 if error.reason != "not-found":
                     raise
                 devices = []
-            if own in devices and await self._is_open(DEVICES_NODE):
+            if own in devices and await self._is_open(node):
                 return
             # Another device may write between our fetch and our publication: look again.
             merged = [device for device in devices if device.id != own.id] + [own]
-            await self._publish(DEVICES_NODE, _CURRENT, devices_to_xml(merged), ("1",))
+            await self._publish(node, CURRENT, devices_to_xml(merged, dialect), ("1",))
         raise RemoteError("refused", "the server does not keep the device in its list; check its PEP")
 
     # --- nodes and items

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from motemo.crypto.ed25519 import ed25519_verify
-from motemo.crypto.points import edwards_to_montgomery
 from motemo.errors import MotemoError, RemoteError, StateError
+from motemo.omemo.elements import DIALECTS
+from motemo.omemo.exchange import fingerprint
+from motemo.omemo.vetting import check_signature
 
 from .boardlink import BoardLink
 from .gateway import Gateway
@@ -156,8 +157,9 @@ async def _published(link: BoardLink, account: Account, device: int, early: list
             while early:
                 account.on_message(early.pop(0))
         try:
-            if any(entry.id == device for entry in await account.pep.fetch_devices(account.jid)):
-                await account.pep.fetch_bundle(account.jid, device)
+            listed = [await account.pep.fetch_devices(account.jid, dialect) for dialect in DIALECTS]
+            if all(device in (entry.id for entry in devices) for devices in listed):
+                await account.pep.fetch_bundle(account.jid, device)  # the legacy one went before the lists
                 return
         except MotemoError as error:
             if error.reason not in ("not-found", "offline"):
@@ -166,28 +168,31 @@ async def _published(link: BoardLink, account: Account, device: int, early: list
 
 
 async def _listed(account: Account, jid: str) -> list[bytes]:
-    """The fingerprints of the devices that an account lists now (first use, design section 5)."""
+    """The fingerprints of the devices that an account lists now, in either dialect (first use, design section 5)."""
     fingerprints = []
-    try:
-        devices = await account.pep.fetch_devices(jid)
-    except RemoteError as error:
-        if error.reason != "not-found":
-            raise
-        devices = []
-    for device in devices:
+    for dialect in DIALECTS:
         try:
-            bundle = await account.pep.fetch_bundle(jid, device.id)
-            ed25519_verify(bundle.identity_key, bundle.signed_prekey, bundle.signature)
+            devices = await account.pep.fetch_devices(jid, dialect)
         except RemoteError as error:
-            if error.reason in ("offline", "timeout"):
+            if error.reason != "not-found":
                 raise
-            continue  # listed but unusable (P-09)
-        fingerprints.append(edwards_to_montgomery(bundle.identity_key))
+            continue
+        for device in devices:
+            try:
+                bundle = await account.pep.fetch_bundle(jid, device.id, dialect)
+                check_signature(bundle)
+                pin = fingerprint(bundle.identity_key, dialect)
+            except RemoteError as error:
+                if error.reason in ("offline", "timeout"):
+                    raise
+                continue  # listed but unusable (P-09)
+            if pin not in fingerprints:  # most devices are on both lists
+                fingerprints.append(pin)
     if not fingerprints:
         raise RemoteError(
             "no-devices",
-            f"{jid} has no OMEMO device (urn:xmpp:omemo:2) yet: start its client or motemo listen first, or give "
-            f"its fingerprint, --owner {jid}=FINGERPRINT",
+            f"{jid} has no OMEMO device yet: start its client or motemo listen first, or give its fingerprint, "
+            f"--owner {jid}=FINGERPRINT",
         )
     return fingerprints
 

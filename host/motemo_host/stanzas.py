@@ -1,4 +1,5 @@
-"""OMEMO's XML (`urn:xmpp:omemo:2`, XEP-0384 0.9.1) to and from the values of `motemo.omemo.elements`.
+"""OMEMO's XML (`urn:xmpp:omemo:2`, XEP-0384 0.9.1; `eu.siacs.conversations.axolotl`, 0.3) to and from the values of
+`motemo.omemo.elements`.
 
 What comes from outside is parsed strictly and within bounds: anything else raises RemoteError "format" or
 "too-large". Unknown elements and attributes are ignored, the order of elements is free.
@@ -8,19 +9,23 @@ import base64
 import binascii
 from collections.abc import Iterator
 from typing import NamedTuple
+from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from slixmpp.jid import JID, InvalidJID
 
+from motemo.crypto.points import edwards_to_montgomery
 from motemo.errors import LocalError, RemoteError
-from motemo.omemo.elements import NAMESPACES, OMEMO2, Bundle, Encrypted
+from motemo.omemo.elements import LEGACY, OMEMO2, Bundle, Encrypted
 
 __all__ = [
     "BUNDLES_NODE",
     "DEVICES_NODE",
+    "DEVICES_NODES",
     "NS",
     "Device",
     "bare_jid",
+    "bundle_address",
     "bundle_from_xml",
     "bundle_to_xml",
     "devices_from_xml",
@@ -28,17 +33,28 @@ __all__ = [
     "encrypted_from_xml",
     "encrypted_to_xml",
     "find_encrypted",
+    "forms_from_text",
+    "forms_to_text",
+    "legacy_form",
     "message_elements",
 ]
 
+NAMESPACES = {OMEMO2: "urn:xmpp:omemo:2", LEGACY: "eu.siacs.conversations.axolotl"}
 NS = NAMESPACES[OMEMO2]
 DEVICES_NODE = NS + ":devices"
 BUNDLES_NODE = NS + ":bundles"
 ENCRYPTED_TAG = f"{{{NS}}}encrypted"
+LEGACY_NS = NAMESPACES[LEGACY]
+DEVICES_NODES = {OMEMO2: DEVICES_NODE, LEGACY: LEGACY_NS + ".devicelist"}
+LEGACY_ENCRYPTED_TAG = f"{{{LEGACY_NS}}}encrypted"
+CURRENT = "current"  # the item of a node that has one (O-059, P-10)
+# What clients without OMEMO show of a legacy message.
+FALLBACK_BODY = "This message is encrypted with OMEMO; this client cannot read it."
 EME_NS = "urn:xmpp:eme:0"
 HINTS_NS = "urn:xmpp:hints"
 
 MAX_ID = 2**31 - 1
+MAX_LEGACY_ID = 2**32 - 1
 MAX_DEVICES = 256  # devices in one list, `key` elements in one message
 MAX_RECIPIENTS = 128  # `keys` elements in one message
 MAX_PREKEYS = 1000
@@ -46,6 +62,7 @@ MAX_LABEL = 255  # characters; XEP-0384 recommends less than 53
 MAX_KEY_BYTES = 1024  # one ratchet message or key exchange, about 200 bytes in fact
 MAX_PAYLOAD_BYTES = 128 * 1024
 
+_KEY_TYPE = b"\5"  # before a Curve25519 key, in the legacy dialect
 _XML_SPACE = " \t\r\n"
 _WITHOUT_SPACE = str.maketrans("", "", _XML_SPACE)
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
@@ -62,16 +79,28 @@ class Device(NamedTuple):
 # --- messages ------------------------------------------------------------------------------------------------
 
 
-def find_encrypted(message: Element) -> Element | None:
-    """Return the `encrypted` element of a message stanza, None if there is none; RemoteError "format" if several."""
-    found = message.findall(ENCRYPTED_TAG)
-    if len(found) > 1:
-        raise RemoteError("format", "more than one encrypted element")
-    return found[0] if found else None
+def find_encrypted(message: Element) -> Encrypted | None:
+    """Return what a message stanza holds for OMEMO, None if nothing: the newest form, with the legacy one if both are
+    there.
+
+    RemoteError "format" if there are several of one form.
+    """
+    new, old = (_optional(list(message.iterfind(tag))) for tag in (ENCRYPTED_TAG, LEGACY_ENCRYPTED_TAG))
+    if new is None:
+        return None if old is None else encrypted_from_xml(old)
+    encrypted = encrypted_from_xml(new)
+    if old is not None:
+        encrypted.legacy = encrypted_from_xml(old)
+    return encrypted
 
 
 def encrypted_from_xml(element: Element) -> Encrypted:
-    """Parse an `encrypted` element (section "Message structure")."""
+    """Parse an `encrypted` element of either dialect (section "Message structure").
+
+    The keys of a legacy one name no JID: "" stands there.
+    """
+    if element.tag == LEGACY_ENCRYPTED_TAG:
+        return _legacy_encrypted_from_xml(element)
     if element.tag != ENCRYPTED_TAG:
         raise RemoteError("format", "not an encrypted element")
     header = _child(element, "header")
@@ -99,8 +128,31 @@ def encrypted_from_xml(element: Element) -> Encrypted:
     )
 
 
+def _legacy_encrypted_from_xml(element: Element) -> Encrypted:
+    header = _child(element, "header", LEGACY_NS)
+    keys = []
+    for key in _children(header, "key", LEGACY_NS):
+        if len(keys) == MAX_DEVICES:
+            raise RemoteError("too-large", "keys")
+        rid = _id(_attribute(key, "rid"), 0, MAX_LEGACY_ID)
+        keys.append(("", rid, _boolean(key.get("prekey", "false")), _data(key, MAX_KEY_BYTES)))
+    payload = _optional_child(element, "payload", LEGACY_NS)
+    iv = _optional_child(header, "iv", LEGACY_NS)
+    if payload is not None and iv is None:
+        raise RemoteError("format", "iv is missing")
+    return Encrypted(
+        LEGACY,
+        _id(_attribute(header, "sid")),
+        keys,
+        None if payload is None else _data(payload, MAX_PAYLOAD_BYTES),
+        None if iv is None else _data(iv, 64),
+    )
+
+
 def encrypted_to_xml(encrypted: Encrypted) -> Element:
     """Write an `encrypted` element: one `keys` for each JID, one `key` for each device (O-085)."""
+    if encrypted.dialect == LEGACY:
+        return _legacy_encrypted_to_xml(encrypted)
     element = Element(ENCRYPTED_TAG)
     header = SubElement(element, f"{{{NS}}}header", {"sid": str(encrypted.sid)})
     recipients: dict[str, Element] = {}
@@ -116,27 +168,66 @@ def encrypted_to_xml(encrypted: Encrypted) -> Element:
     return element
 
 
+def _legacy_encrypted_to_xml(encrypted: Encrypted) -> Element:
+    element = Element(LEGACY_ENCRYPTED_TAG)
+    header = SubElement(element, f"{{{LEGACY_NS}}}header", {"sid": str(encrypted.sid)})
+    for _, rid, kex, data in encrypted.keys:
+        key = SubElement(header, f"{{{LEGACY_NS}}}key", {"rid": str(rid)})
+        if kex:
+            key.set("prekey", "true")
+        key.text = _base64(data)
+    if encrypted.iv is not None:
+        SubElement(header, f"{{{LEGACY_NS}}}iv").text = _base64(encrypted.iv)
+    if encrypted.payload is not None:
+        SubElement(element, f"{{{LEGACY_NS}}}payload").text = _base64(encrypted.payload)
+    return element
+
+
 def message_elements(encrypted: Encrypted) -> list[Element]:
     """Return the children of a message stanza: `encrypted`, its XEP-0380 announcement and the `store` hint.
 
-    There is no body (XEP-0420 forbids it), and no name in the announcement (M-03).
+    With a legacy form beside, both have their element and announcement. The announcement has no name (M-03). A message
+    that is all legacy has the customary fallback body, if it says anything; one with omemo:2 has none (S-08, M-05).
     """
-    return [
-        encrypted_to_xml(encrypted),
-        Element(f"{{{EME_NS}}}encryption", {"namespace": NAMESPACES[encrypted.dialect]}),
-        Element(f"{{{HINTS_NS}}}store"),
-    ]
+    forms = _forms(encrypted)
+    elements = [encrypted_to_xml(form) for form in forms]
+    elements += [Element(f"{{{EME_NS}}}encryption", {"namespace": NAMESPACES[form.dialect]}) for form in forms]
+    if encrypted.dialect == LEGACY and encrypted.payload is not None:
+        body = Element("{jabber:client}body")
+        body.text = FALLBACK_BODY
+        elements.append(body)
+    return [*elements, Element(f"{{{HINTS_NS}}}store")]
+
+
+def forms_to_text(encrypted: Encrypted) -> str:
+    """Write the `encrypted` elements of a message as text, to be kept."""
+    return "".join(ElementTree.tostring(encrypted_to_xml(form), "unicode") for form in _forms(encrypted))
+
+
+def forms_from_text(text: str) -> Encrypted:
+    """Parse what `forms_to_text` has written."""
+    encrypted = find_encrypted(ElementTree.fromstring(f"<message>{text}</message>"))
+    if encrypted is None:
+        raise RemoteError("format", "no encrypted element")
+    return encrypted
+
+
+def _forms(encrypted: Encrypted) -> list[Encrypted]:
+    return [encrypted] if encrypted.legacy is None else [encrypted, encrypted.legacy]
 
 
 # --- device lists and bundles ------------------------------------------------------------------------------------
 
 
 def devices_from_xml(element: Element) -> list[Device]:
-    """Parse a `devices` element. A device that is listed twice counts once; a label without signature is left out."""
-    if element.tag != f"{{{NS}}}devices":
+    """Parse a device list, of either dialect. A device that is listed twice counts once; a label without signature is
+    left out.
+    """
+    ns = LEGACY_NS if element.tag == f"{{{LEGACY_NS}}}list" else NS
+    if ns == NS and element.tag != f"{{{NS}}}devices":
         raise RemoteError("format", "not a device list")
     devices: dict[int, Device] = {}
-    for child in _children(element, "device"):
+    for child in _children(element, "device", ns):
         device = _id(_attribute(child, "id"))
         if device not in devices and len(devices) == MAX_DEVICES:
             raise RemoteError("too-large", "devices")
@@ -144,8 +235,16 @@ def devices_from_xml(element: Element) -> list[Device]:
     return list(devices.values())
 
 
-def devices_to_xml(devices: list[Device]) -> Element:
-    """Write a `devices` element; LocalError "format" for a label that is too long or not one line of text."""
+def devices_to_xml(devices: list[Device], dialect: int = OMEMO2) -> Element:
+    """Write a device list; LocalError "format" for a label that is too long or not one line of text.
+
+    The legacy dialect has no labels.
+    """
+    if dialect == LEGACY:
+        element = Element(f"{{{LEGACY_NS}}}list")
+        for device in devices:
+            SubElement(element, f"{{{LEGACY_NS}}}device", {"id": str(device.id)})
+        return element
     element = Element(f"{{{NS}}}devices")
     for device in devices:
         child = SubElement(element, f"{{{NS}}}device", {"id": str(device.id)})
@@ -157,19 +256,24 @@ def devices_to_xml(devices: list[Device]) -> Element:
     return element
 
 
+def bundle_address(dialect: int, device: int) -> tuple[str, str]:
+    """Return node and item of a bundle: omemo:2 has one node for all (O-063, O-064), legacy one for each."""
+    return (f"{LEGACY_NS}.bundles:{device}", CURRENT) if dialect == LEGACY else (BUNDLES_NODE, str(device))
+
+
 def bundle_from_xml(element: Element) -> Bundle:
-    """Parse a `bundle` element: every part once, lengths exact, prekey ids 1 to 2^31-1 and each once (O-069)."""
+    """Parse a `bundle` element: every part once, lengths exact, prekey ids 1 to 2^31-1 and each once (O-069).
+
+    In the legacy dialect ids may be 0 too.
+    """
+    if element.tag == f"{{{LEGACY_NS}}}bundle":
+        return _legacy_bundle_from_xml(element)
     if element.tag != f"{{{NS}}}bundle":
         raise RemoteError("format", "not a bundle")
     signed_prekey = _child(element, "spk")
     prekeys: dict[int, bytes] = {}
     for child in _children(_child(element, "prekeys"), "pk"):
-        prekey = _id(_attribute(child, "id"))
-        if prekey in prekeys:
-            raise RemoteError("format", "two prekeys with one id")
-        if len(prekeys) == MAX_PREKEYS:
-            raise RemoteError("too-large", "prekeys")
-        prekeys[prekey] = _exactly(child, 32)
+        _add_prekey(prekeys, _id(_attribute(child, "id")), _exactly(child, 32))
     return Bundle(
         _exactly(_child(element, "ik"), 32),
         _id(_attribute(signed_prekey, "id")),
@@ -179,8 +283,33 @@ def bundle_from_xml(element: Element) -> Bundle:
     )
 
 
+def _legacy_bundle_from_xml(element: Element) -> Bundle:
+    signed_prekey = _child(element, "signedPreKeyPublic", LEGACY_NS)
+    prekeys: dict[int, bytes] = {}
+    for child in _children(_child(element, "prekeys", LEGACY_NS), "preKeyPublic", LEGACY_NS):
+        _add_prekey(prekeys, _id(_attribute(child, "preKeyId"), 0, MAX_LEGACY_ID), _legacy_key(child))
+    return Bundle(
+        _legacy_key(_child(element, "identityKey", LEGACY_NS)),
+        _id(_attribute(signed_prekey, "signedPreKeyId"), 0, MAX_LEGACY_ID),
+        _legacy_key(signed_prekey),
+        _exactly(_child(element, "signedPreKeySignature", LEGACY_NS), 64),
+        list(prekeys.items()),
+        LEGACY,
+    )
+
+
+def _add_prekey(prekeys: dict[int, bytes], number: int, key: bytes) -> None:
+    if number in prekeys:
+        raise RemoteError("format", "two prekeys with one id")
+    if len(prekeys) == MAX_PREKEYS:
+        raise RemoteError("too-large", "prekeys")
+    prekeys[number] = key
+
+
 def bundle_to_xml(bundle: Bundle) -> Element:
     """Write a `bundle` element."""
+    if bundle.dialect == LEGACY:
+        return _legacy_bundle_to_xml(bundle)
     element = Element(f"{{{NS}}}bundle")
     signed_prekey = SubElement(element, f"{{{NS}}}spk", {"id": str(bundle.signed_prekey_id)})
     signed_prekey.text = _base64(bundle.signed_prekey)
@@ -189,6 +318,34 @@ def bundle_to_xml(bundle: Bundle) -> Element:
     prekeys = SubElement(element, f"{{{NS}}}prekeys")
     for prekey, key in bundle.prekeys:
         SubElement(prekeys, f"{{{NS}}}pk", {"id": str(prekey)}).text = _base64(key)
+    return element
+
+
+def legacy_form(bundle: Bundle) -> Bundle:
+    """Return the legacy form of an own omemo:2 bundle: the same keys, its own signature."""
+    return Bundle(
+        edwards_to_montgomery(bundle.identity_key),
+        bundle.signed_prekey_id,
+        bundle.signed_prekey,
+        bundle.legacy_signature,
+        bundle.prekeys,
+        LEGACY,
+    )
+
+
+def _legacy_bundle_to_xml(bundle: Bundle) -> Element:
+    element = Element(f"{{{LEGACY_NS}}}bundle")
+
+    def add(parent: Element, name: str, value: bytes, **ids: int) -> None:
+        attributes = {key: str(id) for key, id in ids.items()}
+        SubElement(parent, f"{{{LEGACY_NS}}}{name}", attributes).text = _base64(value)
+
+    add(element, "signedPreKeyPublic", _KEY_TYPE + bundle.signed_prekey, signedPreKeyId=bundle.signed_prekey_id)
+    add(element, "signedPreKeySignature", bundle.signature)
+    add(element, "identityKey", _KEY_TYPE + bundle.identity_key)
+    prekeys = SubElement(element, f"{{{LEGACY_NS}}}prekeys")
+    for number, key in bundle.prekeys:
+        add(prekeys, "preKeyPublic", _KEY_TYPE + key, preKeyId=number)
     return element
 
 
@@ -206,19 +363,22 @@ def bare_jid(text: str) -> str:
     return jid.bare
 
 
-def _children(element: Element, name: str) -> Iterator[Element]:
-    return element.iterfind(f"{{{NS}}}{name}")
+def _children(element: Element, name: str, ns: str = NS) -> Iterator[Element]:
+    return element.iterfind(f"{{{ns}}}{name}")
 
 
-def _optional_child(element: Element, name: str) -> Element | None:
-    children = list(_children(element, name))
-    if len(children) > 1:
-        raise RemoteError("format", f"more than one {name}")
-    return children[0] if children else None
+def _optional(elements: list[Element]) -> Element | None:
+    if len(elements) > 1:
+        raise RemoteError("format", f"more than one {elements[0].tag.rpartition('}')[2]} element")
+    return elements[0] if elements else None
 
 
-def _child(element: Element, name: str) -> Element:
-    child = _optional_child(element, name)
+def _optional_child(element: Element, name: str, ns: str = NS) -> Element | None:
+    return _optional(list(_children(element, name, ns)))
+
+
+def _child(element: Element, name: str, ns: str = NS) -> Element:
+    child = _optional_child(element, name, ns)
     if child is None:
         raise RemoteError("format", f"{name} is missing")
     return child
@@ -231,11 +391,11 @@ def _attribute(element: Element, name: str) -> str:
     return value
 
 
-def _id(text: str) -> int:
+def _id(text: str, least: int = 1, most: int = MAX_ID) -> int:
     digits = text.strip(_XML_SPACE)
     # int() alone would take signs, underscores and the digits of other scripts.
-    if not (digits.isascii() and digits.isdigit() and len(digits) <= 10 and 1 <= int(digits) <= MAX_ID):
-        raise RemoteError("format", "not an id of 1 to 2^31-1")
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 10 and least <= int(digits) <= most):
+        raise RemoteError("format", f"not an id of {least} to {most}")
     return int(digits)
 
 
@@ -254,6 +414,13 @@ def _label(device: Element) -> tuple[str, bytes] | tuple[None, None]:
         return label, _of_length(_decode(signature, 64), 64)
     except RemoteError:
         return None, None
+
+
+def _legacy_key(element: Element) -> bytes:
+    key = _exactly(element, 33)
+    if key[:1] != _KEY_TYPE:
+        raise RemoteError("format", "type of key")
+    return key[1:]
 
 
 def _exactly(element: Element, length: int) -> bytes:

@@ -25,17 +25,16 @@ from slixmpp.xmlstream.handler import Callback
 from slixmpp.xmlstream.matcher import MatchXPath
 
 from motemo.errors import LocalError, MotemoError, RemoteError, StateError
-from motemo.omemo.elements import Encrypted
+from motemo.omemo.elements import OMEMO2, Encrypted
 
 from .archive import Archive
 from .pep import PUBSUB_NS, Pep
 from .stanzas import (
-    DEVICES_NODE,
+    DEVICES_NODES,
     EME_NS,
     Device,
     bare_jid,
     devices_from_xml,
-    encrypted_from_xml,
     find_encrypted,
     message_elements,
 )
@@ -51,7 +50,8 @@ _STANZA_ID = "{urn:xmpp:sid:0}stanza-id"
 _EVENT = f"{{{PUBSUB_NS}#event}}"
 _ACK_REQUEST = "<r xmlns='urn:xmpp:sm:3'/>"
 _MECHANISMS = {"SCRAM-SHA-1", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-512"}
-_FEATURES = (DEVICES_NODE + "+notify", EME_NS)  # O-051, M-01
+_FEATURES = (*(node + "+notify" for node in DEVICES_NODES.values()), EME_NS)  # O-051, M-01
+_DIALECTS = {node: dialect for dialect, node in DEVICES_NODES.items()}
 _PING_EVERY = 60  # seconds between looks whether the server is still there
 _PING_PATIENCE = 20
 _LAST_WORDS = 0.2  # seconds in which the reason for a loss may still come
@@ -80,8 +80,8 @@ class Account:
     """One connection of one account, made again by `connect` after each loss.
 
     `on_message` gets each OMEMO message that could be parsed, `on_unreadable(sender, reason)` one that could not,
-    `on_devices(jid, devices)` each change of a device list (the own one among them), `on_online(bool)` the state,
-    `on_catch_up(bool)` begin and end of catching up from the archive (M-12, O-124).
+    `on_devices(jid, devices, dialect)` each change of a device list (the own ones among them), `on_online(bool)` the
+    state, `on_catch_up(bool)` begin and end of catching up from the archive (M-12, O-124).
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Account:
         self.owners = {bare_jid(owner) for owner in owners}
         self.on_message: Callable[[Received], None] = _ignore
         self.on_unreadable: Callable[[str, str], None] = _ignore
-        self.on_devices: Callable[[str, list[Device]], None] = _ignore
+        self.on_devices: Callable[[str, list[Device], int], None] = _ignore
         self.on_online: Callable[[bool], None] = _ignore
         self.on_catch_up: Callable[[bool], None] = _ignore
         self.online = False
@@ -120,8 +120,8 @@ class Account:
         self._offline = asyncio.Event()
         self._offline.set()
         self._untaken: dict[str, tuple[Message, asyncio.Future[None]]] = {}
-        self._announced: Device | None = None
-        self._announcing = False
+        self._announced: dict[int, Device] = {}  # by dialect
+        self._announcing: set[int] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
 
     # --- connection
@@ -230,10 +230,10 @@ class Account:
         self._require_online()
         return self._pep
 
-    async def announce(self, device: Device) -> None:
+    async def announce(self, device: Device, dialect: int = OMEMO2) -> None:
         """Put the own device into the account's list and keep it there: again whenever it goes (O-060, O-061)."""
-        self._announced = device
-        await self.pep.publish_devices(device)
+        self._announced[dialect] = device
+        await self.pep.publish_devices(device, dialect)
 
     # --- inside
 
@@ -546,13 +546,13 @@ class Account:
             if len(self._seen) > _SEEN:
                 self._seen.popitem(last=False)
         try:
-            element = find_encrypted(message)
-            if element is None:
+            encrypted = find_encrypted(message)
+            if encrypted is None:
                 return
             received = Received(
                 sender,
                 message.get("type", "normal"),
-                encrypted_from_xml(element),
+                encrypted,
                 message.get("id", ""),
                 self._stamp(delayed),
                 archive_id,
@@ -578,7 +578,8 @@ class Account:
 
     def _notified(self, jid: str, event: Element) -> None:
         for child in event:
-            if child.get("node") != DEVICES_NODE:
+            dialect = _DIALECTS.get(child.get("node", ""))
+            if dialect is None:
                 continue
             # A purged, deleted or retracted list is an empty one.
             items = child.findall(_EVENT + "item")
@@ -587,23 +588,24 @@ class Account:
             except RemoteError as error:
                 log.warning("%s: the device list of %s is none (%s)", self.jid, jid, error)
                 return
-            self.on_devices(jid, devices)
-            if jid == self.jid and self._announced and all(d.id != self._announced.id for d in devices):
-                self._spawn(self._announce_again(self._announced))
+            self.on_devices(jid, devices, dialect)
+            announced = self._announced.get(dialect)
+            if jid == self.jid and announced and all(d.id != announced.id for d in devices):
+                self._spawn(self._announce_again(announced, dialect))
 
-    async def _announce_again(self, device: Device) -> None:
-        if self._announcing:
+    async def _announce_again(self, device: Device, dialect: int) -> None:
+        if dialect in self._announcing:
             return
-        self._announcing = True
+        self._announcing.add(dialect)
         try:
             log.info("%s: device %d has gone from the list, announced again", self.jid, device.id)
-            await self.pep.publish_devices(device)
+            await self.pep.publish_devices(device, dialect)
             await asyncio.sleep(_ANNOUNCE_PAUSE)
-            await self.pep.publish_devices(device)
+            await self.pep.publish_devices(device, dialect)
         except MotemoError as error:
             log.warning("%s: device %d could not be announced: %s", self.jid, device.id, error)
         finally:
-            self._announcing = False
+            self._announcing.discard(dialect)
 
 
 class _Client(ClientXMPP):

@@ -52,7 +52,7 @@ class Board:
         self.fetch([jid])
 
     def fetch(self, jids=()):
-        for kind, jid, device in self.engine.needs(jids):
+        for kind, jid, device, _ in self.engine.needs(jids):
             assert kind == "bundle"
             fetched = stanzas.bundle_from_xml(ET.fromstring(self.directory.bundles[jid, device]))
             self.engine.on_bundle(jid, device, fetched)

@@ -16,8 +16,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from slixmpp import JID
 
+from motemo.crypto.ed25519 import ed25519_public
+from motemo.crypto.points import edwards_to_montgomery
 from motemo.errors import LocalError, MotemoError, RemoteError, StateError
-from motemo.omemo.elements import OMEMO2, Bundle, Encrypted
+from motemo.omemo.elements import LEGACY, OMEMO2, Bundle, Encrypted
 from motemo_host.stanzas import BUNDLES_NODE, DEVICES_NODE, Device, devices_to_xml, message_elements
 from motemo_host.xmpp import Account, tls_context
 from tests.covers import covers
@@ -613,13 +615,29 @@ async def test_an_id_of_another_device_is_taken_and_the_own_one_is_not(account):
     assert not await one.pep.device_taken(8, os.urandom(32))
 
 
+@covers("O-116", "O-068")
+async def test_an_id_of_a_device_that_is_only_on_the_legacy_list_is_taken_too(account):
+    one = account()
+    await one.connect()
+    identity_key = ed25519_public(os.urandom(32))
+    bundle = some_bundle()
+    bundle.identity_key, bundle.dialect = edwards_to_montgomery(identity_key), LEGACY
+    await one.pep.publish_devices(Device(7), LEGACY)
+    await one.pep.publish_bundle(7, bundle)
+    other = account()
+    await other.connect()
+    assert vars(await other.pep.fetch_bundle(one.jid, 7, LEGACY)) == vars(bundle), "a node of its own, open to all"
+    assert not await one.pep.device_taken(7, identity_key)
+    assert await one.pep.device_taken(7, ed25519_public(os.urandom(32)))
+
+
 @covers("O-051", "O-052", "P-03", "P-04", "P-05")
 async def test_a_contact_hears_of_changes_and_gets_the_list_when_it_comes(account, prosody):
     board = account()
     owner = account(owners=[board.jid])
     board.owners.add(owner.jid)
     lists = []
-    owner.on_devices = lambda jid, devices: lists.append((jid, [device.id for device in devices]))
+    owner.on_devices = lambda jid, devices, dialect: lists.append((jid, [device.id for device in devices]))
     await owner.connect()
     await board.connect()
     await board.pep.publish_devices(Device(7))
@@ -674,7 +692,7 @@ async def test_a_list_of_rubbish_is_ignored(account):
     board = account()
     other = account(board.jid)
     lists = []
-    board.on_devices = lambda jid, devices: lists.append(devices)
+    board.on_devices = lambda jid, devices, dialect: lists.append(devices)
     await board.connect()
     await other.connect()
     rubbish = ET.fromstring("<devices xmlns='urn:xmpp:omemo:2'><device id='-1'/></devices>")

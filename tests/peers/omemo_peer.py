@@ -26,6 +26,7 @@ from xml.sax.saxutils import escape, quoteattr
 import oldmemo
 import oldmemo.etree
 import omemo
+import slixmpp_omemo.xep_0384
 import twomemo
 import twomemo.etree
 from omemo.storage import Just, Maybe, Nothing, Storage
@@ -73,7 +74,11 @@ class FileStorage(Storage):
 class TrustingOmemo(XEP_0384):
     """slixmpp-omemo with our storage, trusting every device."""
 
-    default_config = {"fallback_message": "This message is OMEMO encrypted", "file": None}
+    default_config = {
+        "fallback_message": "This message is OMEMO encrypted",
+        "file": None,
+        "dialects": (OMEMO2, LEGACY),
+    }
 
     def plugin_init(self) -> None:
         self._storage = FileStorage(self.file)
@@ -96,12 +101,35 @@ class TrustingOmemo(XEP_0384):
 register_plugin(TrustingOmemo)
 
 
+def _with_its_dialects(make_session_manager):
+    """slixmpp-omemo always takes both backends: this leaves those that the plugin is to speak."""
+
+    def make(xmpp, plugin):
+        class Manager(make_session_manager(xmpp, plugin)):
+            @classmethod
+            async def create(cls, backends, *args, **options):
+                spoken = [backend for backend in backends if backend.namespace in plugin.dialects]
+                return await super().create(spoken, *args, **options)
+
+            async def update_device_list(self, namespace, *args):
+                if namespace in plugin.dialects:
+                    await super().update_device_list(namespace, *args)
+
+        return Manager
+
+    return make
+
+
+slixmpp_omemo.xep_0384._make_session_manager = _with_its_dialects(slixmpp_omemo.xep_0384._make_session_manager)
+
+
 class Peer:
     """One signed-in OMEMO client.
 
     `port` takes TLS from the first byte; `certificate` is the PEM file that is trusted. `echo` answers every text with
-    "echo: " and the text, in the dialect in which it came. `file` keeps the state from one `Peer` to the next: without
-    it every one is a new device. After `start`: `jid`, `device_id`, `identity_key` (Ed25519, 32 bytes).
+    "echo: " and the text, in the dialect in which it came. `dialects`: what it speaks. `file` keeps the state from one
+    `Peer` to the next: without it every one is a new device. After `start`: `jid`, `device_id`, `identity_key`
+    (Ed25519, 32 bytes).
 
     `events` holds all that happened, as dictionaries with `event`: `message` (sender, body, dialect, device, stamp of
     the envelope), `empty` (a ping), `undecryptable` (error), `sent` (devices), `plain` (an unencrypted body),
@@ -118,10 +146,12 @@ class Peer:
         certificate: Path,
         echo: bool = False,
         file: Path | None = None,
+        dialects: tuple[str, ...] = (OMEMO2, LEGACY),
         on_event: Any = None,
     ):
         self.jid = jid
         self.echo = echo
+        self.dialects = dialects
         self.events: list[dict[str, Any]] = []
         self.device_id = 0
         self.identity_key = b""
@@ -138,7 +168,7 @@ class Peer:
         client.enable_direct_tls, client.enable_starttls = True, False
         for plugin in ("xep_0030", "xep_0198", "xep_0199", "xep_0359", "xep_0380"):
             client.register_plugin(plugin)
-        client.register_plugin("xep_0384", {"file": file}, module=sys.modules[__name__])
+        client.register_plugin("xep_0384", {"file": file, "dialects": dialects}, module=sys.modules[__name__])
         client.add_event_handler("session_start", lambda _: self._run(self._announce()))
         client.add_event_handler("omemo_initialized", lambda _: self._initialized.set())
         # Not the event "message": that is for messages with a body, which encrypted ones need not have.
@@ -164,11 +194,12 @@ class Peer:
             task.cancel()
 
     async def send(self, to: str, body: str, *dialects: str) -> None:
-        """Encrypt and send a text; each device gets it in the first of `dialects` (OMEMO2 unless given) it speaks."""
-        dialects = dialects or (OMEMO2,)
+        """Encrypt and send a text; each device gets it in the first of `dialects` (our best by default) it speaks."""
+        dialects = dialects or self.dialects[:1]
         plugin = self._client.plugin["xep_0384"]
-        await plugin.refresh_device_lists({JID(to)}, force_download=True)
         manager = await plugin.get_session_manager()
+        for dialect in self.dialects:
+            await manager.refresh_device_list(dialect, to)
         plaintexts = {OMEMO2: self._envelope(body), LEGACY: body.encode()}
         messages, errors = await manager.encrypt(
             frozenset({to}), {dialect: plaintexts[dialect] for dialect in dialects}, list(dialects)
@@ -257,7 +288,7 @@ class Peer:
                 self._tell("plain", sender=sender, body=stanza["body"])
             return
         manager = await plugin.get_session_manager()
-        dialect = OMEMO2 if OMEMO2 in dialects else LEGACY
+        dialect = next((dialect for dialect in self.dialects if dialect in dialects), LEGACY)
         element = stanza.xml.find(f"{{{dialect}}}encrypted")
         try:
             if dialect == OMEMO2:

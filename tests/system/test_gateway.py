@@ -8,12 +8,13 @@ import time
 
 import pytest
 
+from motemo.crypto.ed25519 import ed25519_public
 from motemo.errors import REASONS, LocalError, MotemoError, StateError
-from motemo.omemo.elements import OMEMO2, Bundle, Encrypted
+from motemo.omemo.elements import DIALECTS, LEGACY, OMEMO2, Bundle, Encrypted
 from motemo_host import gateway as module
 from motemo_host.gateway import Gateway
 from motemo_host.queue import Queue
-from motemo_host.stanzas import Device
+from motemo_host.stanzas import Device, legacy_form
 from motemo_host.xmpp import Account
 from tests.covers import covers
 
@@ -120,7 +121,7 @@ class Site:
     async def ask(self, message):
         """What the board gets for a request."""
         number = next(_numbers)
-        await self.link.on_message({**message, "id": number})
+        await self.link.on_message({"dialect": OMEMO2, **message, "id": number})
         (answer,) = await until(lambda: [m for m in self.link.taken if m.get("id") == number])
         return answer
 
@@ -328,6 +329,8 @@ def some_bundle(prekeys=100):
 @covers("O-062", "O-063", "O-064", "O-084")
 async def test_the_board_publishes_and_the_owner_finds_it(site):
     bundle = some_bundle(25)
+    bundle.identity_key = ed25519_public(os.urandom(32))  # of which there is a legacy form
+    bundle.legacy_signature = os.urandom(64)
     answer = await site.ask(
         {
             "type": "publish-bundle",
@@ -336,6 +339,7 @@ async def test_the_board_publishes_and_the_owner_finds_it(site):
             "spk": bundle.signed_prekey,
             "spks": bundle.signature,
             "prekeys": b"".join(number.to_bytes(4, "big") + key for number, key in bundle.prekeys),
+            "legacy": {"spks": bundle.legacy_signature},
         }
     )
     assert answer["type"] == "result" and "code" not in answer
@@ -343,7 +347,11 @@ async def test_the_board_publishes_and_the_owner_finds_it(site):
     answer = await site.ask({"type": "publish-devices", "device": BOARD_DEVICE, **signed})
     assert answer["type"] == "result" and "code" not in answer
     assert await site.owner.pep.fetch_devices(site.board) == [Device(BOARD_DEVICE, "Thermometer", b"s" * 64)]
-    assert vars(await site.owner.pep.fetch_bundle(site.board, BOARD_DEVICE)) == vars(bundle)
+    stored, legacy = [await site.owner.pep.fetch_bundle(site.board, BOARD_DEVICE, dialect) for dialect in DIALECTS]
+    assert vars(legacy) == vars(legacy_form(bundle))
+    bundle.legacy_signature = None
+    assert vars(stored) == vars(bundle)
+    assert await site.owner.pep.fetch_devices(site.board, LEGACY) == [Device(BOARD_DEVICE)]
     # An unsigned label is not published (O-057).
     await site.ask({"type": "publish-devices", "device": BOARD_DEVICE, "label": "no"})
     assert await site.owner.pep.fetch_devices(site.board) == [Device(BOARD_DEVICE)]

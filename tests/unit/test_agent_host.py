@@ -9,13 +9,15 @@ import pytest
 from motemo import agent as agent_module
 from motemo import pinning, settings
 from motemo.agent import Agent
+from motemo.crypto.xeddsa import xeddsa_verify
 from motemo.errors import RemoteError, StateError
 from motemo.omemo import records, trust
 from motemo.omemo.bundle import unpack
 from motemo.omemo.elements import Encrypted
 from motemo.omemo.envelope import SENML
+from motemo.omemo.keys import BUNDLE_DIRTY
 from motemo.profile import Profile
-from tests.bundles import make_bundle
+from tests.bundles import make_bundle, note_published
 from tests.covers import covers
 from tests.unit.test_engine import ALICE, BOARD, EVE, Device
 
@@ -54,13 +56,13 @@ class Northbound:
 # What overlay.call finds under the name in `Northbound.requests`.
 
 
-async def fetch_devices(northbound, jid, device=None):
+async def fetch_devices(northbound, jid, device, dialect):
     northbound.check()
     northbound.fetched.append(jid)
     return [one.id if isinstance(one, Device) else one for one in northbound.known.get(jid, [])]
 
 
-async def fetch_bundle(northbound, jid, device):
+async def fetch_bundle(northbound, jid, device, dialect):
     northbound.check()
     for one in northbound.known.get(jid, []):
         if isinstance(one, Device) and one.id == device:
@@ -173,6 +175,22 @@ async def test_device_id_that_is_taken_is_drawn_again():
     stage.northbound.known[BOARD] = [taken]
     async with stage:
         assert stage.northbound.published[1] == stage.engine.keys.device != taken
+
+
+@covers("O-062", "O-092")
+async def test_board_that_an_older_version_provisioned_publishes_a_legacy_signature():
+    stage = Stage()
+    store, own = stage.board.store, stage.engine.keys
+    signed_prekey = records.id_key(1)
+    record = store.get(records.SIGNED_PREKEY, signed_prekey)
+    store.commit([(records.SIGNED_PREKEY, signed_prekey, record[:128])])
+    note_published(own)
+    assert not own.flags & BUNDLE_DIRTY, "nothing else would be due"
+    async with stage:
+        bundle = stage.northbound.published[0]
+        xeddsa_verify(own.fingerprint, b"\5" + bundle.signed_prekey, bundle.legacy_signature)
+        assert not own.flags & BUNDLE_DIRTY
+        assert store.get(records.SIGNED_PREKEY, signed_prekey)[:128] == record[:128]
 
 
 @covers("O-060", "O-061")

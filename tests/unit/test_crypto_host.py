@@ -12,6 +12,7 @@ from pathlib import Path
 
 import nacl.bindings
 import pytest
+import xeddsa as peer
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from hypothesis import example, given, settings
@@ -21,18 +22,21 @@ from motemo.crypto import (
     _native,
     _portable,
     _portable_comb,
+    _portable_gcm,
     _portable_sign,
     _portable_verify,
     cipher,
     curve,
     ed25519,
+    gcm,
     kdf,
     points,
     sha512,
+    xeddsa,
 )
 from motemo.errors import LocalError, RemoteError
 from tests.covers import covers
-from tests.unit import test_cipher, test_curve, test_ed25519
+from tests.unit import test_cipher, test_curve, test_ed25519, test_gcm, test_xeddsa
 from tests.wasm_shim import cryptolib
 
 P, L, D = _portable.P, points.L, points.D
@@ -94,7 +98,7 @@ def cases_of(module):
     ]
 
 
-@pytest.mark.parametrize("test", cases_of(test_curve) + cases_of(test_ed25519))
+@pytest.mark.parametrize("test", cases_of(test_curve) + cases_of(test_ed25519) + cases_of(test_xeddsa))
 def test_with_the_portable_backend(monkeypatch, test):
     use_portable_backend(monkeypatch)
     test()
@@ -106,7 +110,38 @@ def test_with_the_aes_of_the_tests(monkeypatch, test):
     test()
 
 
+@pytest.mark.parametrize("test", cases_of(test_gcm))
+def test_with_the_portable_gcm(monkeypatch, test):
+    monkeypatch.setattr(gcm, "backend", _portable_gcm)
+    test()
+
+
 # Agreement.
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.binary(min_size=16, max_size=16), st.sampled_from([12, 16]), st.binary(max_size=600), st.binary(max_size=40))
+def test_gcm_agrees(key, length, plaintext, more):
+    iv = bytes(range(length - 4)) + b"\xff\xff\xff\xff"
+    sealed = _native.gcm_encrypt(key, iv, plaintext, more)
+    assert _portable_gcm.gcm_encrypt(key, iv, plaintext, more) == sealed
+    assert _portable_gcm.gcm_decrypt(key, iv, *sealed, more) == plaintext
+
+
+@settings(max_examples=100, deadline=None)
+@given(keys, st.binary(max_size=80))
+@covers("O-009", "O-011")
+def test_xeddsa_of_the_xeddsa_package_verifies(private, message):
+    private = _portable.clamp(private).to_bytes(32, "little")  # as Curve25519 private keys are kept
+    edwards = peer.priv_to_ed25519_pub(private)
+    signature = bytearray(peer.ed25519_priv_sign(private, message, bytes(64)))
+    signature[63] |= edwards[31] & 128
+    public = peer.ed25519_pub_to_curve25519_pub(edwards)
+    assert public == points.edwards_to_montgomery(edwards)
+    assert xeddsa.montgomery_to_edwards(public, edwards[31] >> 7) == edwards
+    xeddsa.xeddsa_verify(public, message, bytes(signature))
+    signature[63] ^= 128
+    assert verdict(xeddsa.xeddsa_verify, public, message, bytes(signature)) == "bad-signature"
 
 
 @settings(max_examples=300, deadline=None)
@@ -330,8 +365,26 @@ def test_wycheproof_aes_256_cbc(monkeypatch, aes):
             assert verdict(cipher.cbc_decrypt, key, iv, ciphertext) == refused, case["tcId"]
 
 
+@pytest.mark.parametrize("backend", [_native, _portable_gcm])
+def test_wycheproof_aes_128_gcm(monkeypatch, backend):
+    monkeypatch.setattr(gcm, "backend", backend)
+    tried = 0
+    for case in wycheproof("aes_gcm"):
+        key, iv, more, message, ciphertext, tag = case_bytes(case, "key", "iv", "aad", "msg", "ct", "tag")
+        if len(key) != 16 or len(iv) not in (12, 16):
+            continue
+        tried += 1
+        if case["result"] == "valid":
+            assert gcm.gcm_encrypt(key, iv, message, more) == (ciphertext, tag), case["tcId"]
+            assert gcm.gcm_decrypt(key, iv, ciphertext, tag, more) == message, case["tcId"]
+        else:
+            assert verdict(gcm.gcm_decrypt, key, iv, ciphertext, tag, more) == "payload", case["tcId"]
+    assert tried > 60
+
+
 def test_the_libraries_compute_here():
     assert sys.implementation.name == "cpython"
     assert curve.backend is _native
     assert {curve._PUBLIC, ed25519._SIGN, ed25519._VERIFY} == {"motemo.crypto._native"}
     assert cipher.aes is _native.aes
+    assert gcm.backend is _native

@@ -248,7 +248,7 @@ def test_own_other_devices_get_it_and_the_sending_one_does_not():
     board, other = Device(BOARD, peer=BOARD), Device(BOARD, which=1, peer=BOARD)
     board.pin(board, other)
     board.list(board, other)
-    assert board.engine.needs([BOARD]) == [("bundle", BOARD, other.id)]
+    assert board.engine.needs([BOARD]) == [("bundle", BOARD, other.id, 2)]
     board.start(other)
     sealed = board.seal("note")
     assert [key[1] for key in sealed.keys] == [other.id]
@@ -327,7 +327,7 @@ def test_a_list_starts_no_session_and_sending_asks_for_bundles():
     assert board.engine.needs([ALICE]) == [("devices", ALICE)]
     board.list(alice)
     assert board.store.keys(records.SESSION) == [] and board.engine.needs([]) == []
-    assert board.engine.needs([ALICE]) == [("bundle", ALICE, alice.id)]
+    assert board.engine.needs([ALICE]) == [("bundle", ALICE, alice.id, 2)]
     board.start(alice)
     assert board.engine.needs([ALICE]) == []
     board.engine.on_devices(ALICE, [7, 5, 7])
@@ -344,7 +344,7 @@ def test_device_without_a_bundle_is_left_out_until_the_list_changes():
     board.engine.on_no_bundle(ALICE, alice.id)
     assert board.engine.needs([ALICE]) == []
     board.list(alice)
-    assert board.engine.needs([ALICE]) == [("bundle", ALICE, alice.id)]
+    assert board.engine.needs([ALICE]) == [("bundle", ALICE, alice.id, 2)]
 
 
 @covers("O-006", "O-011", "O-012")
@@ -656,7 +656,7 @@ def test_message_without_a_session_asks_for_one():
     board = board.restart()
     raises(RemoteError, "no-session", board.open, alice.seal("lost"))
     raises(RemoteError, "no-session", board.open, alice.seal("lost too"))
-    assert board.engine.needs([]) == [("bundle", ALICE, alice.id)]
+    assert board.engine.needs([]) == [("bundle", ALICE, alice.id, 2)]
     board.start(alice)
     assert board.engine.needs([]) == []
     ping = board.ping()
@@ -674,11 +674,11 @@ def test_an_owners_unpinned_device_is_told_too_and_a_stranger_asks_for_nothing()
     raises(RemoteError, "no-session", board.open, lost, EVE)
     assert board.engine.needs([]) == []
     raises(RemoteError, "no-session", board.open, lost)
-    assert board.engine.needs([]) == [("bundle", ALICE, other.id)]
+    assert board.engine.needs([]) == [("bundle", ALICE, other.id, 2)]
     board.start(other)
     ping = board.ping()
     assert ping.keys[0][1] == other.id and other.open(ping) is None
-    assert board.engine.needs([ALICE]) == [("bundle", ALICE, alice.id)]
+    assert board.engine.needs([ALICE]) == [("bundle", ALICE, alice.id, 2)]
     board.list(alice, other)
     board.start(alice)
     assert [key[1] for key in board.seal("secret").keys] == [alice.id]
@@ -705,7 +705,7 @@ def test_sessions_are_replaced_at_the_owners_wish():
     old = board.session_with(alice).ephemeral
     assert admission.replace_sessions(board.engine, ALICE) == 1
     assert board.session_with(alice) is None and board.session_with(eve) is not None
-    assert board.engine.needs([]) == [("bundle", ALICE, alice.id)]
+    assert board.engine.needs([]) == [("bundle", ALICE, alice.id, 2)]
     board.start(alice)
     ping = board.ping()
     while ping.keys[0][1] != alice.id:
@@ -786,7 +786,7 @@ def test_flash_is_full_at_a_bundle():
     board, alice = meet()
     failing(board, board.start, alice)
     assert board.session_with(alice) is None
-    assert board.engine.needs([ALICE]) == [("bundle", ALICE, alice.id)]
+    assert board.engine.needs([ALICE]) == [("bundle", ALICE, alice.id, 2)]
     board.start(alice)
     assert alice.open(board.seal("hello")) == "hello"
 

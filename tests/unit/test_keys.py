@@ -2,6 +2,7 @@
 
 from motemo.crypto.curve import x25519_public
 from motemo.crypto.ed25519 import ed25519_public, ed25519_verify
+from motemo.crypto.xeddsa import xeddsa_verify
 from motemo.errors import RemoteError, StateError
 from motemo.omemo import bundle, identity, records
 from motemo.omemo.keys import ANNOUNCED, BUNDLE_DIRTY, Keys
@@ -118,6 +119,7 @@ def test_bundle_has_what_was_made_and_stored():
     assert [number for number, _ in made.prekeys] == list(range(1, 26)), "ids begin at 1"
     assert made.identity_key == own.identity_key and made.signed_prekey_id == 1
     ed25519_verify(made.identity_key, made.signed_prekey, made.signature)
+    xeddsa_verify(own.fingerprint, b"\5" + made.signed_prekey, made.legacy_signature)
     after_restart = Keys(store.copy())
     for number, public in made.prekeys:
         assert x25519_public(after_restart.private(records.PREKEY, number)) == public
@@ -131,6 +133,27 @@ def test_bundle_has_what_was_made_and_stored():
 def test_profiles_offer_25_to_100_prekeys():
     assert 25 <= Profile().prekeys <= 100
     assert 25 <= host_profile().prekeys <= 100
+
+
+@covers("O-011", "O-062")
+def test_signature_that_an_older_version_has_not_stored_is_made_once():
+    store = provisioned()
+    signed_prekey = records.id_key(1)
+    whole = store.get(records.SIGNED_PREKEY, signed_prekey)
+    store.commit([(records.SIGNED_PREKEY, signed_prekey, whole[:128])])
+    own = Keys(store)
+    bundle.fill(own, 2)
+    note_published(own)
+    bundle.complete(own)
+    after_restart = Keys(store.copy())
+    assert after_restart.flags & BUNDLE_DIRTY, "it is due although the server had it"
+    made = make_bundle(after_restart)
+    assert store.get(records.SIGNED_PREKEY, signed_prekey)[:128] == whole[:128]
+    xeddsa_verify(own.fingerprint, b"\5" + made.signed_prekey, made.legacy_signature)
+    note_published(own)
+    commits = store.commits
+    bundle.complete(own)
+    assert store.commits == commits and not own.flags & BUNDLE_DIRTY
 
 
 @covers("O-069", "O-119")

@@ -29,6 +29,12 @@ def reading(n=0, jid=ALICE, rid=7, **changes):
     return message
 
 
+SECOND = {
+    "keys": [(ALICE, 8, True, b"\x33" + b"k" * 174), (BOB, 1, False, b"\x33")],
+    "payload": b"q" * 21,
+    "iv": b"i" * 12,
+}
+
 # Every type of message, with all its fields and with as few as it can have.
 TO_GATEWAY = (
     reading(),
@@ -40,15 +46,17 @@ TO_GATEWAY = (
     {
         "type": "publish-bundle",
         "id": 3,
-        "dialect": 2,
         "ik": KEY,
         "spk_id": 1,
         "spk": KEY,
         "spks": SIGNATURE,
         "prekeys": b"".join([i.to_bytes(4, "big") + KEY for i in range(1, 101)]),
+        "legacy": {"spks": SIGNATURE},
     },
-    {"type": "publish-devices", "id": 4, "dialect": 2, "device": 5},
-    {"type": "publish-devices", "id": 4, "dialect": 2, "device": 5, "label": "K\u00fcche", "labelsig": SIGNATURE},
+    {"type": "publish-bundle", "id": 3, "ik": KEY, "spk_id": 1, "spk": KEY, "spks": SIGNATURE, "prekeys": b""},
+    reading(legacy=SECOND),
+    {"type": "publish-devices", "id": 4, "device": 5},
+    {"type": "publish-devices", "id": 4, "device": 5, "label": "K\u00fcche", "labelsig": SIGNATURE},
     {"type": "result", "id": 5},
     {"type": "result", "id": 5, "code": 21, "text": "said no"},
     {"type": "result", "id": 6, "fields": {"version": "0.1.0", "rssi": -60, "jid": ALICE, "state": True, "ids": [1]}},
@@ -359,6 +367,40 @@ def test_refuses_each_kind():
         check_wrong("message", names.number("keys"), keys)
 
 
+def test_refuses_a_legacy_form_that_is_none():
+    legacy = names.number("legacy")
+    check_wrong("publish-bundle", legacy, {}, [], True, b"x", {"spks": b"x"}, {"spks": KEY}, {1: SIGNATURE}, SECOND)
+    key = [ALICE, 8, True, b"k"]
+    rest = {"payload": b"q", "iv": b"i"}
+    message = reading(legacy=SECOND)
+    for value in (
+        {},
+        [],
+        True,
+        {"spks": SIGNATURE},
+        rest,
+        dict(rest, keys=[]),
+        dict(rest, keys={}),
+        dict(rest, keys=[key, 1]),
+        dict(rest, keys=[key[:3]]),
+        dict(rest, keys=[key + [1]]),
+        dict(rest, keys=[[0] + key[1:]]),
+        dict(rest, keys=[[""] + key[1:]]),
+        dict(rest, keys=[key[:1] + [0] + key[2:]]),
+        dict(rest, keys=[key[:2] + [1] + key[3:]]),
+        dict(rest, keys=[key[:3] + [b""]]),
+        {"keys": [key], "payload": b"q"},
+        {"keys": [key], "payload": b"", "iv": b"i"},
+        {"keys": [key], "payload": b"q", "iv": "i"},
+    ):
+        wire = cbor.loads(pack(message, Context(cbor)))
+        wire[legacy] = value
+        raises(RemoteError, "format", unpack, cbor.dumps(wire), Context(cbor))
+    wire = cbor.loads(pack(message, Context(cbor)))
+    wire[legacy]["new"] = 1
+    assert unpack(cbor.dumps(wire), Context(cbor)) == message, "what newer versions add is left out"
+
+
 def test_unknown_slots():
     wire = cbor.loads(pack(reading(), Context(cbor)))
     wire[6] = [[0, 1, b"t" * 80]]
@@ -406,4 +448,4 @@ def test_numbers_of_names():
         assert names.number(name) == number
         assert names.entry(number)[0] == name
     assert names.number("nonsense") == names.number("") == names.number("d") == -1
-    assert names.entry(-1) is names.entry(58) is names.entry(1 << 64) is None
+    assert names.entry(-1) is names.entry(59) is names.entry(1 << 64) is None

@@ -4,11 +4,11 @@ import hashlib
 
 import nacl.bindings
 import nacl.exceptions
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
-from cryptography.hazmat.primitives.ciphers.modes import CBC
+from cryptography.hazmat.primitives.ciphers.modes import CBC, ECB, GCM
 
 
 def x25519(scalar: bytes, u: bytes) -> bytes:
@@ -49,12 +49,30 @@ def sha512(data: bytes, *more: bytes) -> bytes:
     return hashlib.sha512(b"".join((data, *more))).digest()
 
 
-class aes:
-    """AES in CBC mode without padding, with the name and the calls of MicroPython's `cryptolib.aes`; `mode` is 2."""
+def gcm_encrypt(key: bytes, iv: bytes, plaintext: bytes, more: bytes) -> tuple[bytes, bytes]:
+    """(ciphertext, tag) of AES-GCM (NIST SP 800-38D section 7.1)."""
+    encryptor = Cipher(AES(key), GCM(iv)).encryptor()
+    encryptor.authenticate_additional_data(more)
+    ciphertext = encryptor.update(plaintext) + encryptor.finalize()
+    return ciphertext, encryptor.tag
 
-    def __init__(self, key: bytes, mode: int, iv: bytes):
-        assert mode == 2
-        self._cipher = Cipher(AES(key), CBC(iv))
+
+def gcm_decrypt(key: bytes, iv: bytes, ciphertext: bytes, tag: bytes, more: bytes) -> bytes | None:
+    """The plaintext, or None where the 16-byte tag is wrong (section 7.2)."""
+    decryptor = Cipher(AES(key), GCM(iv, tag)).decryptor()
+    decryptor.authenticate_additional_data(more)
+    try:
+        return decryptor.update(ciphertext) + decryptor.finalize()
+    except InvalidTag:
+        return None
+
+
+class aes:
+    """AES in ECB (1) or CBC (2) mode without padding, with the name and the calls of MicroPython's `cryptolib.aes`."""
+
+    def __init__(self, key: bytes, mode: int, iv: bytes | None = None):
+        self._cipher = Cipher(AES(key), CBC(iv) if iv is not None else ECB())
+        assert mode == (1 if iv is None else 2)
 
     def encrypt(self, data: bytes) -> bytes:
         """The ciphertext of whole blocks."""

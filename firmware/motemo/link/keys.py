@@ -1,6 +1,9 @@
-"""The keys of a message as the gateway gets them: puts back what the board has cut out (see messages.py)."""
+"""What only the gateway gets: the keys of a message, with what the board has cut out put back (see messages.py), and
+the legacy forms.
+"""
 
 from motemo.errors import RemoteError
+from motemo.link import names
 from motemo.link.messages import fits, is_slot, jid_in
 
 
@@ -22,6 +25,34 @@ def keys_in(value, message, context):
     if keys:
         message.setdefault("to", keys[0][0])
     return keys or None
+
+
+def legacy_in(value, kind):
+    """Return the `legacy` map of a message of type `kind`, without what this version does not know; None if it breaks
+    a rule.
+    """
+    if type(value) is not dict:
+        return None
+    legacy = {}
+    for name in ("spks",) if kind == "publish-bundle" else ("keys", "payload", "iv"):
+        part = value.get(name)
+        if name == "keys":
+            part = _legacy_keys(part)
+        if not fits(names.entry(names.number(name))[1], part):
+            return None
+        legacy[name] = part
+    return legacy
+
+
+def _legacy_keys(value):
+    if type(value) is not list or not value:
+        return None
+    keys = []
+    for entry in value:
+        if type(entry) is not list or len(entry) != 4 or not all(map(fits, "jifb", entry)):
+            return None
+        keys.append(tuple(entry))
+    return keys
 
 
 def _from_slot(entry, message, context):

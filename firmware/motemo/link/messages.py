@@ -127,6 +127,10 @@ def _read_fields(wire, rules, message, context):
                 from motemo.link.keys import keys_in  # the gateway gets keys; a board does not load this
 
                 value = keys_in(value, message, context)
+            elif kind == "z":
+                from motemo.link.keys import legacy_in
+
+                value = legacy_in(value, message["type"])
             if not fits("u" if kind == "n" else kind, value):
                 raise RemoteError("format", "field " + name)
             message[name] = value if kind != "n" else (names.entry(value) or ("unknown",))[0]
@@ -159,7 +163,7 @@ def fits(kind, value):
     if have is str:
         return kind == "t" or (kind == "j" and value != "")
     if have is bool or have is dict:
-        return kind == ("f" if have is bool else "m")
+        return kind == "f" if have is bool else kind in "mz"
     if have not in (list, tuple):
         return False
     return kind == "y" or (kind in "lh" and all(fits("i" if kind == "l" else "k", item) for item in value))

@@ -3,20 +3,20 @@
 from motemo.omemo.elements import Bundle
 
 
-async def fetch_devices(linked, jid, _=None):
-    """The device ids of an account; empty when it has none."""
-    return (await linked.request({"type": "fetch-devices", "jid": jid}))["devices"]
+async def fetch_devices(linked, jid, _, dialect):
+    """The device ids of an account in that dialect; empty when it has none."""
+    return (await linked.request({"type": "fetch-devices", "jid": jid, "dialect": dialect}))["devices"]
 
 
-async def fetch_bundle(linked, jid, device):
+async def fetch_bundle(linked, jid, device, dialect):
     """A device's `Bundle` with one prekey; raises RemoteError "not-found"."""
-    answer = await linked.request({"type": "fetch-bundle", "jid": jid, "rid": device})
+    answer = await linked.request({"type": "fetch-bundle", "jid": jid, "rid": device, "dialect": dialect})
     prekeys = [(answer["pk_id"], answer["pk"])]
-    return Bundle(answer["ik"], answer["spk_id"], answer["spk"], answer["spks"], prekeys)
+    return Bundle(answer["ik"], answer["spk_id"], answer["spk"], answer["spks"], prekeys, dialect)
 
 
 async def publish_bundle(linked, bundle, prekeys):
-    """Publishes our bundle; returns when the server has it. prekeys: packed (`motemo.omemo.bundle`)."""
+    """Publishes our bundle in both dialects; returns when the server has it. prekeys: as `motemo.omemo.bundle.pack`."""
     await linked.request(
         {
             "type": "publish-bundle",
@@ -25,10 +25,11 @@ async def publish_bundle(linked, bundle, prekeys):
             "spk": bundle.signed_prekey,
             "spks": bundle.signature,
             "prekeys": prekeys,
+            "legacy": {"spks": bundle.legacy_signature},
         }
     )
 
 
 async def publish_devices(linked, device):
-    """Puts our id into the account's list; returns when it is there."""
+    """Puts our id into the account's lists of both dialects; returns when it is there."""
     await linked.request({"type": "publish-devices", "device": device})

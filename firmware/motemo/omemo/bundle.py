@@ -5,6 +5,7 @@ Seldom needed, so apart from `motemo.omemo.keys`. Functions take the device's `K
 
 import struct
 
+from motemo import overlay
 from motemo.omemo import elements, records
 from motemo.omemo.keys import ANNOUNCED, BUNDLE_DIRTY
 
@@ -19,13 +20,25 @@ def fill(keys, wanted, most=1000) -> int:
     return max(missing, 0)
 
 
+def complete(keys):
+    """Makes the signature for the legacy dialect that the store of an older version lacks; the bundle is due then."""
+    key = records.id_key(keys.newest_signed_prekey)
+    record = keys.store.get(records.SIGNED_PREKEY, key)
+    if len(record) == 128:
+        seed = keys.store.get(records.IDENTITY, b"")[:32]
+        record += overlay.call("motemo.crypto.ed25519", "ed25519_sign", seed, b"\5" + record[32:64])
+        keys.flags |= BUNDLE_DIRTY
+        keys.store.commit([(records.SIGNED_PREKEY, key, record), keys.counters()])
+
+
 def pack(keys):
     """What is to be published (O-062): a `Bundle` without prekeys, and these as bytes, in the order of their ids.
 
     For each prekey 4 bytes of id, big-endian, and 32 bytes of public key: a board has hardly room for a list of them.
     """
     signed = keys.store.get(records.SIGNED_PREKEY, records.id_key(keys.newest_signed_prekey))
-    own = elements.Bundle(keys.identity_key, keys.newest_signed_prekey, signed[32:64], signed[64:], [])
+    own = elements.Bundle(keys.identity_key, keys.newest_signed_prekey, signed[32:64], signed[64:128], [])
+    own.legacy_signature = signed[128:]
     prekeys = bytearray()
     for key in sorted(keys.store.keys(records.PREKEY)):
         prekeys.extend(key)

@@ -1,8 +1,10 @@
 """The two OMEMO generations as data and small framing functions; X3DH and the ratchet exist once.
 
-`OMEMO2` is `urn:xmpp:omemo:2` (XEP-0384 0.9.1).
+`OMEMO2` is `urn:xmpp:omemo:2` (XEP-0384 0.9.1), `LEGACY` is `eu.siacs.conversations.axolotl` (0.3), whose code
+is in memory only inside `using`.
 """
 
+from motemo import overlay
 from motemo.crypto.cipher import cbc_decrypt, cbc_encrypt
 from motemo.crypto.kdf import equal, hkdf_sha256, hmac_sha256
 from motemo.crypto.random import random_bytes
@@ -10,6 +12,7 @@ from motemo.errors import RemoteError
 from motemo.omemo import elements, wire
 
 _ZEROS = bytes(32)
+_LEGACY = "motemo.omemo.legacy"
 
 
 class _Omemo2:
@@ -20,7 +23,6 @@ class _Omemo2:
     root_info = b"OMEMO Root Chain"
     message_info = b"OMEMO Message Key Material"
     tag_length = 16
-    empty = _ZEROS  # what the ratchet carries in an empty message (O-087)
 
     def associated_data(self, initiator, ours, theirs, sending):
         """Both identity keys, the initiator's first for the whole life of the session (O-008)."""
@@ -44,30 +46,23 @@ class _Omemo2:
         fields = wire.decode(data, ((1, 16), (2, -1)))
         return fields[2], fields[1]
 
-    def encode_exchange(self, prekey_id, signed_prekey_id, identity_key, ephemeral, sealed):
-        """An OMEMOKeyExchange."""
-        return wire.encode((1, prekey_id), (2, signed_prekey_id), (3, identity_key), (4, ephemeral), (5, sealed))
-
-    def decode_exchange(self, data):
-        """(prekey id, signed prekey id, identity key, ephemeral key, sealed) of an OMEMOKeyExchange.
-
-        Raises RemoteError "no-prekey" when it names no prekey (O-007) and "format" for an id out of range (O-069).
-        """
-        fields = wire.decode(data, ((2, 0), (3, 32), (4, 32), (5, -1)), ((1, 0),))
-        if not fields.get(1):
-            raise RemoteError("no-prekey", "the key exchange names none")
-        if fields[1] > 0x7FFFFFFF or not 0 < fields[2] <= 0x7FFFFFFF:
-            raise RemoteError("format", "prekey id")
-        return fields[1], fields[2], fields[3], fields[4], fields[5]
+    def __getattr__(self, name):
+        """`encode_exchange` and `decode_exchange`, whose code is loaded for each call."""
+        return lambda *arguments: overlay.call("motemo.omemo.omemo2_exchange", name, *arguments)
 
     def encrypt_payload(self, plaintext):
-        """(key and tag for the ratchet: 48 bytes, ciphertext), section "Message Encryption" (O-040 to O-043)."""
+        """(key and tag for the ratchet: 48 bytes, ciphertext), section "Message Encryption" (O-040 to O-043).
+
+        Without a plaintext: what the ratchet carries in an empty message, alone (O-087).
+        """
+        if plaintext is None:
+            return (_ZEROS,)
         key = random_bytes(32)
         cipher_key, mac_key, iv = _split(hkdf_sha256(key, _ZEROS, b"OMEMO Payload", 80))
         ciphertext = cbc_encrypt(cipher_key, iv, plaintext)
         return key + hmac_sha256(mac_key, ciphertext)[:16], ciphertext
 
-    def decrypt_payload(self, key_and_tag, ciphertext):
+    def decrypt_payload(self, key_and_tag, ciphertext, _iv=None):
         """The plaintext; raises RemoteError "payload" for a wrong tag, before anything is decrypted (O-044)."""
         if len(key_and_tag) != 48:
             raise RemoteError("payload", "key length")
@@ -77,14 +72,31 @@ class _Omemo2:
         return cbc_decrypt(cipher_key, iv, ciphertext)
 
 
+class _Legacy:
+    """Stands for `motemo.omemo.legacy`, which is seldom needed: its names are this object's."""
+
+    number = elements.LEGACY
+
+    def __getattr__(self, name):
+        return getattr(__import__(_LEGACY, None, None, (name,)), name)
+
+
 OMEMO2 = _Omemo2()
+LEGACY = _Legacy()
 
 
 def by_number(number):
     """The dialect of that number; raises RemoteError "format"."""
-    if number != OMEMO2.number:
+    if number not in (1, 2):
         raise RemoteError("format", "dialect")
-    return OMEMO2
+    return OMEMO2 if number == 2 else LEGACY
+
+
+def using(number, function, *arguments):
+    """The result of a function that works with the dialect of that number."""
+    if number == LEGACY.number:
+        return overlay.call(_LEGACY, "run", function, *arguments)
+    return function(*arguments)
 
 
 def message_keys(dialect, message_key):

@@ -11,14 +11,14 @@ What is missing before a message can be sealed is told by `needs`; the caller fe
 `on_devices`, `on_bundle` or `on_no_bundle`. Pings that are due come from `next_ping`.
 """
 
-import struct
-
 from motemo import overlay
 from motemo.errors import MotemoError, RemoteError, StateError
 from motemo.omemo import dialects, envelope, ratchet, records, trust
-from motemo.omemo.elements import Encrypted
+from motemo.omemo.elements import LEGACY, OMEMO2, Encrypted
 from motemo.omemo.keys import Keys
 from motemo.omemo.records import device_key, split_device_key
+
+_EXCHANGE = "motemo.omemo.exchange"
 
 
 class Opened:
@@ -58,41 +58,36 @@ class Engine:
 
     # Device lists and bundles
 
-    def on_devices(self, jid, devices):
+    def on_devices(self, jid, devices, dialect=OMEMO2):
         """Takes the newest device list of an account (O-052); an empty one when it has none."""
-        devices = sorted(set(devices))
-        self._doubted.discard(jid)
-        payload = struct.pack("<" + "I" * len(devices), *devices)
-        if payload != self.store.get(records.DEVICES, jid.encode()):
-            self.store.commit([(records.DEVICES, jid.encode(), payload)])
-        for key in list(self.unusable):
-            if split_device_key(key)[0] == jid:
-                del self.unusable[key]
+        if dialect == OMEMO2:
+            self._doubted.discard(jid)
+        overlay.call("motemo.omemo.lists", "on_devices", self, jid, devices, dialect)
 
     def devices(self, jid):
-        """The device ids on the newest list of an account; None when the list is not known."""
-        payload = self.store.get(records.DEVICES, jid.encode())
-        return None if payload is None else list(struct.unpack("<" + "I" * (len(payload) // 4), payload))
+        """The device ids on the newest lists of an account; None when they are not known."""
+        keys = self._listed(jid)
+        return None if keys is None else [split_device_key(key)[1] for key in keys]
 
     def look_again(self, jid):
-        """Lets `needs` ask for the account's list and bundles anew, since nobody there can be reached (O-053)."""
+        """Lets `needs` ask for the account's lists and bundles anew, since nobody there can be reached (O-053)."""
         self._doubted.add(jid)
 
     def needs(self, jids):
-        """What has to be fetched before `seal` can reach these accounts: ("devices", jid) or ("bundle", jid, device).
+        """What has to be fetched before `seal` can reach these accounts.
 
+        Either ("devices", jid), the lists of both dialects, the legacy one first; or ("bundle", jid, device, dialect).
         With no accounts: what is needed to answer devices without a session (O-121).
         """
         wanted = []
         for jid in jids:
-            devices = self.devices(jid)
-            if devices is None or jid in self._doubted:
+            keys = self._listed(jid)
+            if keys is None or jid in self._doubted:
                 wanted.append(("devices", jid))
             else:
-                for device in devices:
-                    key = device_key(jid, device)
-                    if self._is_other(jid, device) and key not in self.unusable and not self.is_trusted(key):
-                        wanted.append(("bundle", jid, device))
+                for key in keys:
+                    if key not in self.unusable and self._is_other(key) and not self.is_trusted(key):
+                        wanted.append(("bundle",) + split_device_key(key))
         for key in self.rebuild:
             need = ("bundle",) + split_device_key(key)
             if need not in wanted:
@@ -104,22 +99,21 @@ class Engine:
 
         Raises RemoteError "bad-signature" or "no-prekey"; the device then counts as unusable until its list changes.
         """
-        key = device_key(jid, device)
+        key = device_key(jid, device, bundle.dialect)
         answer = key in self.rebuild
         if answer:
             self.rebuild.remove(key)
         try:
-            signed = bundle.identity_key, bundle.signed_prekey, bundle.signature
-            overlay.call("motemo.crypto.ed25519", "ed25519_verify", *signed)
-            overlay.call("motemo.omemo.exchange", "on_bundle", self, jid, device, bundle, answer)
+            overlay.call("motemo.omemo.vetting", "check_signature", bundle)
+            dialects.using(bundle.dialect, overlay.call, _EXCHANGE, "on_bundle", self, key, bundle, answer)
         except RemoteError as error:
             self.unusable[key] = error.reason
             self.count(error.reason)
             raise
 
-    def on_no_bundle(self, jid, device):
+    def on_no_bundle(self, jid, device, dialect=OMEMO2):
         """Notes that a listed device has no usable bundle (P-09)."""
-        key = device_key(jid, device)
+        key = device_key(jid, device, dialect)
         self.unusable[key] = "not-found"
         if key in self.rebuild:
             self.rebuild.remove(key)
@@ -127,24 +121,33 @@ class Engine:
     # Messages
 
     def seal(self, jids, body, records_json=None, to=None, stamp=None):
-        """An `Encrypted` for the pinned and listed devices of these accounts.
+        """An `Encrypted` for the pinned and listed devices of these accounts, each in its best dialect.
 
-        body: the human line. records_json: JSON text. to: the room, in a group chat. stamp: XEP-0082 time.
-        Raises StateError "no-devices" when there is no session with any.
+        body: the human line, all that legacy devices get. records_json: JSON text. to: the room, in a group chat.
+        stamp: XEP-0082 time. Raises StateError "no-devices" when there is no session with any.
         """
         targets = []
         for jid in jids:
-            for device in self.devices(jid) or ():
-                if self._is_other(jid, device) and self.is_trusted(device_key(jid, device)):
-                    targets.append((jid, device))
+            for key in self._listed(jid) or ():
+                if self._is_other(key) and self.is_trusted(key):
+                    targets.append(key)
         if not targets:
             raise StateError("no-devices")
         if len(targets) > self.profile.devices:
             self.count("too-large")
-            targets = targets[: self.profile.devices]
+        new, old = [], []
+        for key in targets[: self.profile.devices]:
+            (old if key[0] > 127 else new).append(key)
+        legacy = None
+        if old:
+            # An empty text would be an empty payload, which is none.
+            legacy = dialects.using(LEGACY, self._seal, dialects.LEGACY, old, body.encode() or b" ")
+            if not new:
+                return legacy
         content = envelope.build(self.keys.jid, body, records_json, to=to, stamp=stamp, extra=self.profile.padding)
-        secret, payload = dialects.OMEMO2.encrypt_payload(content)
-        return self._encrypt(targets, secret, payload)
+        sealed = self._seal(dialects.OMEMO2, new, content)
+        sealed.legacy = legacy
+        return sealed
 
     def next_ping(self):
         """(bare JID, `Encrypted`) of the next empty message that is due, or None (O-087, O-120, O-121, O-127)."""
@@ -153,7 +156,7 @@ class Engine:
             session = self.session(key)
             sealed = None
             if session is not None and session.is_set(ratchet.PING):
-                sealed = self._encrypt([split_device_key(key)], session.dialect.empty, None)
+                sealed = dialects.using(split_device_key(key)[2], self._seal, session.dialect, [key], None)
             self._pings.remove(key)
             if sealed:
                 return split_device_key(key)[0], sealed
@@ -166,7 +169,9 @@ class Engine:
         "duplicate" (O-122), and others; each one is counted.
         """
         try:
-            return self._open(sender, encrypted, stamp)
+            if encrypted.legacy:
+                encrypted = overlay.call("motemo.omemo.forms", "form_for", encrypted, self.keys.jid, self.keys.device)
+            return dialects.using(encrypted.dialect, self._open, sender, encrypted, stamp)
         except MotemoError as error:
             self.count(error.reason)
             raise
@@ -175,10 +180,11 @@ class Engine:
         session, plaintext, pinned = overlay.call("motemo.omemo.receiving", "receive", self, sender, encrypted)
         if encrypted.payload is None:
             return Opened(sender, encrypted.sid, pinned, None)
-        content = session.dialect.decrypt_payload(plaintext, encrypted.payload)
+        content = session.dialect.decrypt_payload(plaintext, encrypted.payload, encrypted.iv)
         if len(content) > self.profile.body:
             raise RemoteError("too-large", "content")
-        content = overlay.call("motemo.omemo.envelope_reader", "read", content, sender, None, False, stamp)
+        read = "read_legacy" if encrypted.dialect == LEGACY else "read"
+        content = overlay.call("motemo.omemo.envelope_reader", read, content, sender, None, False, stamp)
         return Opened(sender, encrypted.sid, pinned, content)
 
     def flush(self):
@@ -196,8 +202,18 @@ class Engine:
 
     # Inside
 
-    def _is_other(self, jid, device):
-        return device != self.keys.device or jid != self.keys.jid
+    def _listed(self, jid):
+        """The keys of an account's devices, each in its best dialect; None when they are not known."""
+        record = self.store.get(records.DEVICES, jid.encode())
+        if record is None:
+            return None
+        keys = []
+        for at in range(0, len(record), 4):
+            keys.append(bytes(reversed(record[at : at + 4])) + jid.encode())
+        return keys
+
+    def _is_other(self, key):
+        return split_device_key(key)[:2] != (self.keys.jid, self.keys.device)
 
     def fingerprint(self, key):
         session = self._cache.get(key)
@@ -245,24 +261,25 @@ class Engine:
                 self.store.commit([(records.SESSION, key, session.exact_state())])
             self.forget(key)
 
-    def _encrypt(self, targets, secret, payload):
+    def _seal(self, dialect, targets, content):
+        secret, payload, iv = (dialect.encrypt_payload(content) + (None, None))[:3]
         keys = []
         changes = []
-        for jid, device in targets:
-            key = device_key(jid, device)
+        own = self.keys
+        identity_key = own.fingerprint if dialect.number == LEGACY else own.identity_key
+        for key in targets:
             session = self.session(key)
             due = session.is_set(ratchet.PING)
             if session.lease(self.profile.lease) or due:
                 changes.append(key)
-            kex, data = session.encrypt(secret, self.keys.identity_key)
-            keys.append((jid, device, kex, data))
+            keys.append(split_device_key(key)[:2] + session.encrypt(secret, identity_key))
         if changes:
             try:
                 self.store.commit([(records.SESSION, key, self._cache[key].stored_state()) for key in changes])
             except MotemoError:
                 # The leases were not stored: go on from what is in the store.
-                for jid, device in targets:
-                    self.forget(device_key(jid, device))
+                for key in targets:
+                    self.forget(key)
                 raise
         self._trim()
-        return Encrypted(dialects.OMEMO2.number, self.keys.device, keys, payload)
+        return Encrypted(dialect.number, self.keys.device, keys, payload, iv)

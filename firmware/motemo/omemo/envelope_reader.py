@@ -57,6 +57,16 @@ def read(data, sender, to=None, group=False, sent=None, margin=3600) -> Envelope
     return reader.envelope
 
 
+def read_legacy(data, *_) -> Envelope:
+    """What a legacy message says: its plaintext is the body alone. Raises RemoteError "envelope"."""
+    content = Envelope()
+    try:
+        content.body = data.decode()
+    except UnicodeError:
+        raise RemoteError("envelope", "not text") from None
+    return content
+
+
 class _Reader:
     """Fills an `Envelope` from the parser's events."""
 

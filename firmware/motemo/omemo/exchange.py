@@ -9,7 +9,8 @@ from motemo.crypto.points import edwards_to_montgomery
 from motemo.crypto.random import random_bytes
 from motemo.errors import RemoteError
 from motemo.omemo import dialects, ratchet, records, trust, x3dh
-from motemo.omemo.records import device_key
+from motemo.omemo.elements import LEGACY
+from motemo.omemo.records import split_device_key
 
 
 def initiate(dialect, keys, bundle):
@@ -21,7 +22,7 @@ def initiate(dialect, keys, bundle):
         raise RemoteError("no-prekey", "the bundle has none")
     prekey_id, prekey = bundle.prekeys[int.from_bytes(random_bytes(2), "big") % len(bundle.prekeys)]
     ephemeral = random_bytes(32)
-    theirs = edwards_to_montgomery(bundle.identity_key)
+    theirs = fingerprint(bundle.identity_key, bundle.dialect)
     session = ratchet.Session(dialect, bundle.identity_key, theirs, x25519_public(ephemeral))
     session.prekey_id = prekey_id
     session.signed_prekey_id = bundle.signed_prekey_id
@@ -39,7 +40,7 @@ def respond(keys, number, exchange):
     dialect = dialects.by_number(number)
     signed_prekey = keys.private(records.SIGNED_PREKEY, signed_prekey_id)
     prekey = keys.private(records.PREKEY, prekey_id)
-    theirs = edwards_to_montgomery(identity_key)
+    theirs = fingerprint(identity_key, number)
     session = ratchet.Session(dialect, identity_key, theirs, ephemeral)
     session.rk = x3dh.respond(dialect, keys.scalar, signed_prekey, prekey, theirs, ephemeral)
     session.dhs = signed_prekey
@@ -47,11 +48,15 @@ def respond(keys, number, exchange):
     return session
 
 
-def on_bundle(engine, jid, device, bundle, answer):
+def fingerprint(identity_key, dialect):
+    """The Curve25519 form of an identity key as it travels in that dialect (a number). RemoteError "bad-point"."""
+    return identity_key if dialect == LEGACY else edwards_to_montgomery(identity_key)
+
+
+def on_bundle(engine, key, bundle, answer):
     """Starts a session from a checked bundle; see `Engine.on_bundle`. answer: an empty message is due to the device."""
-    key = device_key(jid, device)
-    session = initiate(dialects.OMEMO2, engine.keys, bundle)
-    pinned = trust.is_pinned(engine.store, jid, session.fingerprint)
+    session = initiate(dialects.by_number(bundle.dialect), engine.keys, bundle)
+    pinned = trust.is_pinned(engine.store, split_device_key(key)[0], session.fingerprint)
     if not pinned and not answer:
         raise RemoteError("untrusted")
     changes = overlay.call("motemo.omemo.admission", "admit", engine, key, session, pinned)

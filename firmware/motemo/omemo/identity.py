@@ -62,4 +62,6 @@ def _draw_device():
 def _signed_prekey(seed, number):
     private = random_bytes(32)
     public = x25519_public(private)
-    return records.SIGNED_PREKEY, records.id_key(number), private + public + ed25519_sign(seed, public)
+    # The legacy dialect signs the key with its type byte; our sign bit is 0, so the form is that of Ed25519.
+    signatures = ed25519_sign(seed, public) + ed25519_sign(seed, b"\5" + public)
+    return records.SIGNED_PREKEY, records.id_key(number), private + public + signatures

@@ -33,9 +33,9 @@ _NO_KEY = bytes(32)
 class Session:
     """One Double Ratchet session.
 
-    their_identity: Ed25519 form as it came. fingerprint: the same in Curve25519 form. ephemeral: the X3DH ephemeral
-    public key (O-020, O-035). rk, dhs, dhs_public, dhr, cks, ckr, ns, nr, pn: as in the paper. unanswered: messages
-    sent since the last one that came. received: messages that came. age: order of creation.
+    their_identity: as it travels in the dialect. fingerprint: the same in Curve25519 form. ephemeral: the X3DH
+    ephemeral public key (O-020, O-035). rk, dhs, dhs_public, dhr, cks, ckr, ns, nr, pn: as in the paper. unanswered:
+    messages sent since the last one that came. received: messages that came. age: order of creation.
     """
 
     def __init__(self, dialect, their_identity, fingerprint, ephemeral):
@@ -114,7 +114,7 @@ class Session:
     def encrypt(self, plaintext, identity_key):
         """(kex, data) for the device: a framed ratchet message, or a key exchange until the first answer (O-034).
 
-        identity_key: our Ed25519 public key. Raises LocalError when no lease was taken.
+        identity_key: our public key as it travels in the dialect. Raises LocalError when no lease was taken.
         """
         if self.ns >= self._lease_ns:
             raise LocalError("unknown", "no lease")

@@ -9,6 +9,8 @@ from motemo.crypto.cipher import cbc_decrypt
 from motemo.crypto.kdf import equal, hmac_sha256
 from motemo.errors import RemoteError
 from motemo.omemo import dialects, ratchet, records, trust
+from motemo.omemo.elements import LEGACY
+from motemo.omemo.forms import key_for
 from motemo.omemo.records import device_key
 from motemo.omemo.skipped import Skipped
 
@@ -17,10 +19,13 @@ _HEARTBEAT_COUNTER = 53
 
 def receive(engine, sender, encrypted):
     """(session, plaintext, pinned) of the key for this device; see `Engine.open` for the errors."""
-    kex, data = _own_key(engine.keys, encrypted)
+    own = key_for(encrypted, engine.keys.jid, engine.keys.device)
+    if own is None:
+        raise RemoteError("not-for-us")
+    kex, data = own
     if sender == engine.keys.jid and encrypted.sid == engine.keys.device:
         raise RemoteError("duplicate", "our own message")
-    key = device_key(sender, encrypted.sid)
+    key = device_key(sender, encrypted.sid, encrypted.dialect)
     session = engine.session(key)
     skipped = Skipped(engine.store.get(records.SKIPPED, key), engine.profile.skipped)
     changes = []
@@ -36,7 +41,8 @@ def receive(engine, sender, encrypted):
         _want_answer(engine, sender, key)
         raise RemoteError("no-session")
 
-    plaintext = decrypt(session, data, engine.keys.identity_key, skipped, engine.profile.max_skip)
+    identity_key = engine.keys.fingerprint if encrypted.dialect == LEGACY else engine.keys.identity_key
+    plaintext = decrypt(session, data, identity_key, skipped, engine.profile.max_skip)
     pinned = trust.is_pinned(engine.store, sender, session.fingerprint)
     if changes:
         changes += overlay.call("motemo.omemo.admission", "admit", engine, key, session, pinned)
@@ -124,13 +130,6 @@ def _skip(chain, start, end, keep):
             keys.extend(hmac_sha256(chain, b"\x01"))
         chain = hmac_sha256(chain, b"\x02")
     return chain, keys
-
-
-def _own_key(keys, encrypted):
-    for jid, rid, kex, data in encrypted.keys:
-        if rid == keys.device and jid == keys.jid:
-            return kex, data
-    raise RemoteError("not-for-us")
 
 
 def _want_answer(engine, jid, key):

@@ -4,15 +4,16 @@ import struct
 
 IDENTITY = 1  # b"": seed, device id, own bare JID
 COUNTERS = 2  # b"": the next prekey id, the newest signed prekey id, flags
-SIGNED_PREKEY = 3  # id, 4 bytes: private, public, signature
+SIGNED_PREKEY = 3  # id, 4 bytes: private, public, signature, legacy signature
 PREKEY = 4  # id, 4 bytes: private, public
 SESSION = 5  # device_key: ratchet.Session
 SKIPPED = 6  # device_key: ratchet.Skipped
-DEVICES = 7  # bare JID: device ids, 4 bytes each
+DEVICES = 7  # bare JID: the ids of its devices, each in its best dialect (bit 31: LEGACY), little-endian
 PIN = 8  # bare JID: fingerprints, 32 bytes each
+LEGACY_DEVICES = 9  # as DEVICES, all that are on the legacy list
 PIN_ORIGIN = 10  # bare JID: how each of them was pinned, one byte each (motemo.pinning)
 
-ALL = (IDENTITY, COUNTERS, SIGNED_PREKEY, PREKEY, SESSION, SKIPPED, DEVICES, PIN, PIN_ORIGIN)
+ALL = (IDENTITY, COUNTERS, SIGNED_PREKEY, PREKEY, SESSION, SKIPPED, DEVICES, PIN, LEGACY_DEVICES, PIN_ORIGIN)
 
 
 def id_key(number) -> bytes:
@@ -20,11 +21,12 @@ def id_key(number) -> bytes:
     return struct.pack(">I", number)
 
 
-def device_key(jid, device) -> bytes:
-    """The key of a record about one device of an account."""
-    return struct.pack(">I", device) + jid.encode()
+def device_key(jid, device, dialect=2) -> bytes:
+    """The key of a record about one device of an account in one dialect; the highest bit marks LEGACY."""
+    return struct.pack(">I", device | (dialect & 1) << 31) + jid.encode()
 
 
 def split_device_key(key):
-    """(bare JID, device id) of a `device_key`."""
-    return key[4:].decode(), struct.unpack_from(">I", key, 0)[0]
+    """(bare JID, device id, dialect) of a `device_key`."""
+    number = struct.unpack_from(">I", key, 0)[0]
+    return key[4:].decode(), number & 0x7FFFFFFF, 2 - (number >> 31)
