@@ -250,7 +250,7 @@ async def test_bad_tag_is_counted_and_changes_nothing(pair):
         board.engine.open(ALICE, good)
     assert caught.value.reason == "bad-tag"
     assert board.engine.counters == {"bad-tag": 1}
-    assert board.engine.needs([]) == [] and board.ping() is None and board.store.commits == before
+    assert board.engine.needs([]) == [] and board.store.commits == before
     good.keys = [(jid, rid, kex, data)]
     assert board.engine.open(ALICE, good).envelope.body == "good"
 
@@ -333,13 +333,15 @@ async def test_forged_counter_costs_no_state_and_little_time(pair, monkeypatch):
 
     real = receiving.hmac_sha256
     monkeypatch.setattr(receiving, "hmac_sha256", lambda *args: hashed.append(1) or real(*args))
-    for parts in ({"n": 1 << 31}, {"n": 0xFFFFFFFF}, {"dh": b"\x09" + bytes(31), "pn": 1 << 31}):
+    for parts in ({"n": 1 << 31}, {"n": 0xFFFFFFFF}, {"dh": b"\x09" + bytes(31), "n": 1 << 31}):
         refused(board, "skip-limit", forged(good, **parts))
     assert not hashed, "refused before a key is derived"
+    refused(board, "bad-tag", forged(good, dh=b"\x09" + bytes(31), pn=1 << 31))
+    assert len(hashed) < 5, "the chain before costs nothing without a tag that is right"
     refused(board, "bad-tag", forged(good, n=150))
     assert len(hashed) < 2 * board.profile.max_skip + 10
     assert board.engine.open(ALICE, good).envelope.body == "good"
-    assert board.engine.counters == {"skip-limit": 3, "bad-tag": 1}
+    assert board.engine.counters == {"skip-limit": 3, "bad-tag": 2}
 
 
 @covers("O-022", "O-021", "O-023")

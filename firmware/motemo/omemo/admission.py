@@ -25,7 +25,7 @@ def admit(engine, key, session, pinned):
     if oldest is None:
         raise StateError("full", "sessions")
     engine.forget(oldest[1])
-    return [(records.SESSION, oldest[1], None), (records.SKIPPED, oldest[1], None)]
+    return _removal(oldest[1])
 
 
 def replace_sessions(engine, jid=None):
@@ -39,7 +39,10 @@ def replace_sessions(engine, jid=None):
             if engine.is_trusted(key) and key not in engine.rebuild:
                 engine.rebuild.append(key)
             engine.forget(key)
-            dropped.append((records.SESSION, key, None))
-            dropped.append((records.SKIPPED, key, None))
+            dropped.extend(_removal(key))
     engine.store.commit(dropped)
-    return len(dropped) // 2
+    return len(dropped) // 3
+
+
+def _removal(key):
+    return [(kind, key, None) for kind in (records.SESSION, records.SKIPPED, records.FORMER)]
