@@ -38,10 +38,10 @@ class _Memory(Storage):
 
 
 class Account:
-    """One python-omemo device. `await Account.create(directory, jid)`."""
+    """One python-omemo device. `await Account.create(directory, jid)`; storage: of a device that starts anew."""
 
     @classmethod
-    async def create(cls, directory, jid):
+    async def create(cls, directory, jid, storage=None):
         self = cls()
         self.jid = jid
         self.outgoing = []
@@ -84,7 +84,7 @@ class Account:
             async def _send_message(message, bare_jid):
                 account.outgoing.append(ET.tostring(twomemo.etree.serialize_message(message)))
 
-        self.storage = _Memory()
+        self.storage = storage or _Memory()
         self.manager = await Manager.create(
             [twomemo.Twomemo(self.storage)],
             self.storage,
