@@ -34,14 +34,20 @@ ACCOUNTS = {letter: f"{letter}@example.org" for letter in "abc"}
 WINDOW = 9  # ratchet keys of a session, the newest included, whose late letters the engine can read (O-024)
 MOST_DELIVERIES = 2000  # that a scenario's end takes; more means that two devices answer each other for ever
 
-# Known gaps of the engine. Set one to True once the engine closes it: such pairs then have to work without a reset.
-#
-# Each end has another session, and both were accepted by the other end: two key exchanges crossed, or a late one came
-# after the one that replaced it.
-CROSSED_SESSIONS_ARE_MENDED = False
-# One end has a session whose key exchange names a prekey that another one has used, so the other end can never accept
-# it; there, an older session stands in the way of a new key exchange.
-SPENT_PREKEYS_ARE_MENDED = False
+# The known gaps of the engine. Set one to True once the engine closes it: such pairs then have to work without help.
+MENDED = {
+    # Each end has another session, and each was accepted by the other end: two key exchanges crossed, or a late one
+    # came after the one that had replaced it. Nobody gets out of this without a manual reset.
+    "crossed": False,
+    # One end has a session whose key exchange names a prekey that another one has used, so that the other end can never
+    # accept it, and that end has an older session, so that it offers no new one. A manual reset is needed too.
+    "spent": False,
+    # The same, but the board has no session, or one whose key exchange was not accepted yet: it offers that with its
+    # next reading, and does not answer the peer by itself.
+    "unanswered": False,
+    # More messages in a row were lost than the profile's `max_skip`: the board refuses all that follow in this session.
+    "too far": False,
+}
 
 
 class Omemo2:
@@ -121,7 +127,7 @@ class Letter:
         self.prekey = None
         if kex:
             self.prekey, _, _, self.session, data = form.decode_exchange(data)
-        self.n, _, self.dh, _ = form.decode_header(form.unseal(data)[0])
+        self.n, self.pn, self.dh, _ = form.decode_header(form.unseal(data)[0])
         self.opened = False
         self.fates = []
 
@@ -134,11 +140,11 @@ class Letter:
 class Board:
     """Our engine on a journal. `sessions` and `trust` are read from the store, so that looking changes nothing."""
 
-    def __init__(self, dialect, directory, folder):
+    def __init__(self, dialect, directory, folder, profile):
         self.dialect = dialect
         self.directory = directory
         self.folder = folder
-        self.profile = Profile(prekeys=25)
+        self.profile = profile
         self.store = Journal(folder)
         identity.create(self.store, BOARD)
         self.engine = Engine(self.store, self.profile)
@@ -169,11 +175,12 @@ class Board:
 
 
 class Scenario:
-    """accounts: for each peer its account, such as "aab". scarce: see `Bundles`."""
+    """accounts: for each peer its account, such as "aab". scarce: see `Bundles`. limits: of the board's profile."""
 
-    def __init__(self, dialect, accounts, scarce=False):
+    def __init__(self, dialect, accounts, scarce=False, **limits):
         self.dialect = dialect
         self.accounts = accounts
+        self.profile = Profile(prekeys=25, **limits)
         self.directory = Directory()
         self.directory.bundles = Bundles(scarce)
         self.peers = []
@@ -182,18 +189,22 @@ class Scenario:
         self.spent = set()  # (receiving peer, or None for the board; prekey): those that were used
         self.built = set()  # (pair, session): those that the end which did not start them has accepted
         self.gaps = Counter()  # known gaps that were met at the end
+        self.dropped = set()  # (pair, session): those of which the board may have dropped skipped keys
         self.turns = {}  # (pair, session): the peer's ratchet keys that the board has seen, in order
         self.left = set()  # (receiver, ratchet key, counter) of all that has left the board
         memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
         self.folder = tempfile.mkdtemp(prefix="motemo-differential-", dir=memory)
 
-    async def run(self, operations, board_first=True):
-        """Runs all of it; AssertionError when something is not as it must be."""
+    async def run(self, operations, senders=("board", "peers")):
+        """Runs all of it; AssertionError when something is not as it must be.
+
+        senders: who speaks at the end, until when the sessions have to work.
+        """
         try:
             await self._start()
             for name, *arguments in operations:
                 await getattr(self, name)(*arguments)
-            await self._finish(board_first)
+            await self._finish(senders)
             return self.tally()
         finally:
             for peer in self.peers:
@@ -203,7 +214,7 @@ class Scenario:
     async def _start(self):
         for account in self.accounts:
             self.peers.append(await Account.create(self.directory, ACCOUNTS[account]))
-        self.board = Board(self.dialect, self.directory, self.folder)
+        self.board = Board(self.dialect, self.directory, self.folder, self.profile)
         self.board.start(self.peers)
         for peer in self.peers:
             await peer.learn(BOARD)
@@ -315,6 +326,12 @@ class Scenario:
         """A letter will arrive a second time, after all the others."""
         if self.flight:
             self.flight.append(self.flight[number % len(self.flight)])
+
+    async def replay(self, number):
+        """A letter arrives again that has arrived before, 0 is the newest one."""
+        arrived = [letter for letter in self.letters if letter.fates and letter.fates != ["lost"]]
+        if arrived:
+            await self._arrive(arrived[-1 - number % len(arrived)])
 
     async def delay(self, number):
         """A letter falls behind all the others."""
@@ -430,24 +447,36 @@ class Scenario:
 
     def _causes(self, letter, session):
         """What may become of a letter at an end that has this session."""
-        current = session and self._ephemeral(session)
-        if letter.session != current:
-            if letter.prekey:
-                causes = {"no-prekey"} if self._prekey(letter) in self.spent else {"opened"}
-            else:
-                causes = {"bad-tag"} if session else {"no-session"}
-            if CROSSED_SESSIONS_ARE_MENDED and letter.to_board:
-                causes.add("duplicate" if letter.opened else "opened")
-            return causes
-        causes = {"duplicate" if letter.opened else "opened"}
-        if not letter.to_board:
-            if letter.opened:
+        if not session or self._ephemeral(session) != letter.session:
+            causes = self._causes_elsewhere(letter, session)
+        else:
+            causes = {"duplicate" if letter.opened else "opened"}
+            if not letter.to_board and letter.opened:
                 causes.add("bad-tag")  # that is what twomemo says when the ratchet has turned since
-            return causes
-        others = [other for other in self.letters if other.to_board and other.session == current and not other.opened]
-        if len(others) > self.board.profile.skipped:
+        return causes | self._causes_of_limits(letter) if letter.to_board else causes
+
+    def _causes_elsewhere(self, letter, session):
+        """What may become of a letter of another session than the one that the end has."""
+        if letter.prekey is None:
+            causes = {"bad-tag"} if session else {"no-session"}
+        else:
+            causes = {"no-prekey"} if self._prekey(letter) in self.spent else {"opened"}
+        if MENDED["crossed"] and letter.to_board:
+            causes.add("duplicate" if letter.opened else "opened")
+        return causes
+
+    def _causes_of_limits(self, letter):
+        """Why the board may refuse a letter of a session that is good."""
+        causes = set()
+        place = letter.pair, letter.session
+        missing = [one for one in self.letters if one.to_board and one.session == letter.session and not one.opened]
+        if len(missing) > self.profile.skipped:
+            self.dropped.add(place)
+        if place in self.dropped:
             causes.add("key-gone")
-        if letter.dh in self.turns.get((letter.pair, current), [])[:-WINDOW]:
+        if len(missing) > self.profile.max_skip or letter.n + letter.pn > self.profile.max_skip:
+            causes.add("skip-limit")
+        if letter.dh in self.turns.get(place, [])[:-WINDOW]:
             causes.add("bad-tag")
         return causes
 
@@ -478,39 +507,45 @@ class Scenario:
         return session.ephemeral if isinstance(session, ratchet.Session) else session.key_exchange.header.ephemeral_key
 
     async def _gap(self, pair):
-        """What keeps the two ends of a pair from understanding each other: "crossed", "spent", or None."""
+        """The known gap that keeps the two ends of a pair from understanding each other, or None."""
         ours, theirs = self.board.session(self.peers[pair]), await self._peer_session(pair)
-        if ours.ephemeral == self._ephemeral(theirs):
+        last = [letter for letter in self.letters if letter.pair == pair and letter.to_board and letter.text][-1]
+        if last.fates == ["skip-limit"]:
+            return "too far"
+        if ours and ours.ephemeral == self._ephemeral(theirs):
             return None
-        if (pair, ours.ephemeral) not in self.built:
-            assert (pair, ours.prekey_id) in self.spent
+        if (pair, self._ephemeral(theirs)) in self.built:
+            if (pair, ours.ephemeral) in self.built:
+                return "crossed"
+            assert (pair, ours.prekey_id) in self.spent, "the board's key exchange was not taken"
             return "spent"
-        if (pair, self._ephemeral(theirs)) not in self.built:
-            assert (None, theirs.key_exchange.pre_key_id) in self.spent
-            return "spent"
-        return "crossed"
+        assert (None, theirs.key_exchange.pre_key_id) in self.spent, f"the key exchange of peer {pair} was not taken"
+        offered = not ours or (pair, ours.ephemeral) not in self.built and (pair, ours.prekey_id) not in self.spent
+        return "unanswered" if offered else "spent"
 
-    async def _finish(self, board_first):
+    async def _finish(self, senders):
         await self._settle()
-        await self._converse(board_first)
-        mended = {None: True, "crossed": CROSSED_SESSIONS_ARE_MENDED, "spent": SPENT_PREKEYS_ARE_MENDED}
+        await self._converse(senders)
         gaps = [(await self._gap(pair), peer.jid) for pair, peer in enumerate(self.peers)]
         for gap, jid in gaps:
-            if not mended[gap]:
+            if gap and not MENDED[gap]:
                 self.gaps[gap] += 1
                 admission.replace_sessions(self.board.engine, jid)
+        if self.gaps:
+            await self.board_sends()
         await self.board_works()
         await self._settle()
         before = len(self.letters)
-        await self._converse(board_first)
+        await self._converse(["peers", "board"])
         for letter in self.letters[before:]:
             assert letter.fates == ["opened"], f"{letter}: {letter.fates}, after all was said"
+            assert letter.prekey is None, f"{letter}: a key exchange, after all was said"
         assert all(letter.fates for letter in self.letters)
 
-    async def _converse(self, board_first):
-        """Each side sends, and all arrives."""
-        for board in (board_first, not board_first):
-            if board:
+    async def _converse(self, senders):
+        """They send one after the other, and all arrives."""
+        for sender in senders:
+            if sender == "board":
                 await self.board_sends()
             else:
                 for pair in range(len(self.peers)):
