@@ -42,8 +42,9 @@ MENDED = {
     # One end has a session whose key exchange names a prekey that another one has used, so that the other end can never
     # accept it, and that end has an older session, so that it offers no new one. A manual reset is needed too.
     "spent": False,
-    # The same, but the board has no session, or one whose key exchange was not accepted yet: it offers that with its
-    # next reading, and does not answer the peer by itself.
+    # The board could offer a key exchange, since it has no session or one that was not accepted yet, and what the peer
+    # sends it cannot read: a key exchange with a used prekey, or a session that the board has given up. It counts that,
+    # and offers with its next reading only, though an answer would build no new session where there is one (O-147).
     "unanswered": False,
     # More messages in a row were lost than the profile's `max_skip`: the board refuses all that follow in this session.
     "too far": False,
@@ -514,20 +515,20 @@ class Scenario:
             return "too far"
         if ours and ours.ephemeral == self._ephemeral(theirs):
             return None
+        untaken = ours is None or (pair, ours.ephemeral) not in self.built
+        if untaken and (ours is None or (pair, ours.prekey_id) not in self.spent):
+            return "unanswered"
         if (pair, self._ephemeral(theirs)) in self.built:
-            if (pair, ours.ephemeral) in self.built:
-                return "crossed"
-            assert (pair, ours.prekey_id) in self.spent, "the board's key exchange was not taken"
-            return "spent"
+            return "spent" if untaken else "crossed"
         assert (None, theirs.key_exchange.pre_key_id) in self.spent, f"the key exchange of peer {pair} was not taken"
-        offered = not ours or (pair, ours.ephemeral) not in self.built and (pair, ours.prekey_id) not in self.spent
-        return "unanswered" if offered else "spent"
+        return "spent"
 
     async def _finish(self, senders):
         await self._settle()
         await self._converse(senders)
         gaps = [(await self._gap(pair), peer.jid) for pair, peer in enumerate(self.peers)]
         for gap, jid in gaps:
+            assert gap != "unanswered" or "board" not in senders, "the board's key exchange was not taken"
             if gap and not MENDED[gap]:
                 self.gaps[gap] += 1
                 admission.replace_sessions(self.board.engine, jid)
