@@ -18,6 +18,7 @@ from tests.bundles import make_bundle, note_published
 from tests.covers import covers
 from tests.memory_store import MemoryStore
 from tests.peers.python_omemo import Account, Directory
+from tests.sessions import lose_sessions
 
 BOARD = "board@example.org"
 ALICE = "alice@example.org"
@@ -262,8 +263,7 @@ async def test_message_without_a_session_is_answered_by_a_new_one(pair):
     assert board.open(await alice.encrypt(BOARD, wrap("hello"))) == "hello"
     assert await alice.decrypt(BOARD, board.ping()) is None
     board.publish()
-    admission.replace_sessions(board.engine)
-    assert len(board.store.keys(records.SESSION)) == 0
+    lose_sessions(board.engine)
     with pytest.raises(RemoteError) as caught:
         board.open(await alice.encrypt(BOARD, wrap("lost")))
     assert caught.value.reason == "no-session"

@@ -705,18 +705,25 @@ def test_sessions_are_replaced_at_the_owners_wish():
     eve.start(board)
     board.open(eve.seal("hi"), EVE)
     old = board.session_with(alice).ephemeral
+    under_way = alice.seal("under way")
+    assert admission.replace_sessions(board.engine, ALICE, alice.id + 1) == 0
+    assert admission.replace_sessions(board.engine, ALICE, alice.id) == 1
     assert admission.replace_sessions(board.engine, ALICE) == 1
-    assert board.session_with(alice) is None and board.session_with(eve) is not None
     assert board.engine.needs([]) == [("bundle", ALICE, alice.id, 2)]
+    assert board.session_with(alice).ephemeral == old, "it stays until there is another"
     board.start(alice)
+    assert board.open(under_way) == "under way"
+    stranger = board.session_with(eve).ephemeral
     ping = board.ping()
     while ping.keys[0][1] != alice.id:
         ping = board.ping()
     assert alice.open(ping) is None
     assert alice.session_with(board).ephemeral != old
     assert alice.open(board.seal("new")) == "new"
+    assert board.session_with(eve).ephemeral == stranger
     assert admission.replace_sessions(board.engine) == 2
-    assert board.store.keys(records.SESSION) == [] and board.store.keys(records.SKIPPED) == []
+    assert board.session_with(eve) is None, "who is not pinned gets no new one"
+    assert board.engine.needs([]) == [("bundle", ALICE, alice.id, 2)]
 
 
 # A store that fails

@@ -52,14 +52,8 @@ def respond(engine, key, exchange):
         raise RemoteError("rate-limit")
     dialect = dialects.by_number(number)
     keys = engine.keys
-    try:
-        signed_prekey = keys.private(records.SIGNED_PREKEY, signed_prekey_id)
-        prekey = keys.private(records.PREKEY, prekey_id)
-    except RemoteError:
-        # The device has a session that we cannot have; this is not a tag that is wrong (O-147).
-        if count == 1 and pinned or engine.session(key) is None:
-            overlay.call("motemo.omemo.receiving", "want_answer", engine, jid, key)
-        raise
+    signed_prekey = keys.private(records.SIGNED_PREKEY, signed_prekey_id)
+    prekey = keys.private(records.PREKEY, prekey_id)
     session = ratchet.Session(dialect, identity_key, theirs, ephemeral)
     session.rk = x3dh.respond(dialect, keys.scalar, signed_prekey, prekey, theirs, ephemeral)
     session.dhs = signed_prekey

@@ -9,7 +9,6 @@ current one, in which we send, and the former one, which can still receive. Rule
   answers our key exchange in it; when it has the greater ephemeral key, which both sides see alike; or when two
   messages in a row came in it. A message whose key was skipped is an old one and does not count.
 - It goes when the ratchet of the current session turns and has turned eight times before, as skipped keys do (O-025).
-  A manual replacement drops both.
 
 It takes flash, no heap. Record: the session, then its skipped keys.
 """
@@ -27,8 +26,14 @@ def keep(engine, key, session):
     changes = [(records.SKIPPED, key, None)]
     if current.their_identity != session.their_identity:
         changes.append((records.FORMER, key, None))
-    elif current.is_answered() or current.ns:  # else the peer has never seen it
-        changes.append(_set_aside(engine, key, current))
+    elif current.is_set(ratchet.INITIATOR):
+        if current.is_answered() or current.ns:  # else the peer has never seen it
+            changes.append(_set_aside(engine, key, current))
+    else:
+        # What the peer has started, the peer has replaced; but it may be about to answer what we have started.
+        record = engine.store.get(records.FORMER, key)
+        if record is None or ratchet.restore(record[: ratchet.SIZE]).is_answered():
+            changes.append(_set_aside(engine, key, current))
     return changes
 
 

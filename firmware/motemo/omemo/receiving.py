@@ -43,13 +43,11 @@ def receive(engine, sender, encrypted):
     if not found:
         try:
             found = _in_current(engine, key, exchange if new else None, data, identity_key)
-        except RemoteError:
+        except RemoteError as error:
             if not exchange:
                 found = _in_former(engine, key, None, data, identity_key)
             if not found:
-                if session and not session.is_answered() and key not in engine.tries:
-                    engine.tries[key] = 1
-                    engine.offer(key)
+                _on_unreadable(engine, key, session, exchange if new else None, error.reason)
                 raise
     session, plaintext, current, changes = found
     engine.keep(key, current, changes)
@@ -88,6 +86,21 @@ def _in_current(engine, key, exchange, data, identity_key):
     if skipped.changed:
         changes.append((records.SKIPPED, key, skipped.record() or None))
     return session, plaintext, session, changes
+
+
+def _on_unreadable(engine, key, session, exchange, reason):
+    """Helps a device to a session with us; exchange: of a new one. Nothing of this is due to a tag in a session that
+    stands (O-147), and it happens once until the device is heard again.
+    """
+    tries = engine.tries
+    jid = split_device_key(key)[0]
+    if exchange and reason in ("no-prekey", "skip-limit"):
+        # The device is in a session that we cannot have.
+        if session is None or session.their_identity == exchange[2] and tries.get((jid, session.fingerprint)) == 1:
+            want_answer(engine, jid, key)
+    elif session and not session.is_answered() and key not in tries:
+        tries[key] = 1
+        engine.offer(key)
 
 
 def _in_former(engine, key, exchange, data, identity_key):
