@@ -107,7 +107,8 @@ class Letter:
 
     pair: the number of the peer that sends or gets it. text: None when it is empty. session: the ephemeral key of its
     session's key exchange. prekey: that of the key exchange that it carries, or None. opened: it was decrypted.
-    late: a later one has arrived before. builds: it would make a new session at the board. fates: what became of its copies.
+    late: a later one has arrived before. builds: it would make a new session at the board. fates: what became of its
+    copies.
     """
 
     def __init__(self, pair, to_board, text, xml, session, data, kex, form):
