@@ -201,7 +201,8 @@ class Scenario:
         self.letters = []
         self.spent = set()  # (receiving peer, or None for the board; prekey): those that were used
         self.overtaken = set()  # pairs in which a key exchange was accepted after a later message of the same end
-        self.gaps = Counter()  # what only a manual reset mends: such pairs, if they do not understand each other
+        self.gaps = Counter()  # what only a manual reset mends: such pairs, if they do not understand each other, and
+        # sessions of which more messages in a row were lost than the board can skip
         self.vain = Counter()  # pair: key exchanges in a row that came to nothing at the board
         self.dropped = set()  # (pair, session): those of which the board may have dropped skipped keys
         self.turns = {}  # (pair, session): the peer's ratchet keys that the board has seen, in order
@@ -553,6 +554,12 @@ class Scenario:
                 # One end has one session only, and a key exchange that came too late has taken it.
                 self.gaps["overtaken"] += 1
                 admission.replace_sessions(self.board.engine, self.peers[pair].jid)
+        for pair, peer in enumerate(self.peers):
+            last = [letter for letter in self.letters if letter.pair == pair and letter.to_board and letter.text][-1]
+            if last.fates == ["skip-limit"] and last.dh not in self.turns.get((pair, last.session), []):
+                # The board knows no message of that chain, so it cannot make the peer begin another one.
+                self.gaps["too far"] += 1
+                admission.replace_sessions(self.board.engine, peer.jid)
         await self.board_works()
         await self._settle()
         before = len(self.letters)

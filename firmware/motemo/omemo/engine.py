@@ -240,7 +240,7 @@ class Engine:
         return session
 
     def offer(self, key):
-        """Sends the key exchange of a session again, in an empty message."""
+        """Makes an empty message due in a session, which is sent unless the power is cut before."""
         self.session(key).flags |= ratchet.PING
         if key not in self._pings:
             self._pings.append(key)

@@ -72,6 +72,10 @@ def on_bundle(engine, key, bundle, answer):
     pinned = trust.is_pinned(engine.store, split_device_key(key)[0], session.fingerprint)
     if not pinned and not answer:
         raise RemoteError("untrusted")
+    current = engine.session(key)
+    if current and not current.is_answered() and current.is_like(session):
+        engine.offer(key)  # with the same prekey there is no hope for a second one where the first has arrived
+        return
     changes = overlay.call("motemo.omemo.admission", "admit", engine, key, session, pinned)
     changes += overlay.call("motemo.omemo.former", "keep", engine, key, session)
     if answer:

@@ -69,6 +69,10 @@ class Session:
         """Whether the fields of a key exchange (see `decode_exchange`) are those of this session (O-035)."""
         return self.ephemeral == exchange[3] and self.their_identity == exchange[2]
 
+    def is_like(self, other) -> bool:
+        """Whether both were started with the same prekey of the same device."""
+        return self.prekey_id == other.prekey_id and self.their_identity == other.their_identity
+
     def is_set(self, flag) -> bool:
         """Whether one of this module's flags is set."""
         return bool(self.flags & flag)

@@ -98,9 +98,11 @@ def _on_unreadable(engine, key, session, exchange, reason):
         # The device is in a session that we cannot have.
         if session is None or session.their_identity == exchange[2] and tries.get((jid, session.fingerprint)) == 1:
             want_answer(engine, jid, key)
-    elif session and not session.is_answered() and key not in tries:
-        tries[key] = 1
-        engine.offer(key)
+    elif session and key not in tries:
+        # Our key exchange is offered again; or the next ratchet key, since in the chain of that one we are left behind.
+        if not session.is_answered() or reason == "skip-limit" and not session.ns:
+            tries[key] = 1
+            engine.offer(key)
 
 
 def _in_former(engine, key, exchange, data, identity_key):
