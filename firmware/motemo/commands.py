@@ -68,10 +68,7 @@ async def _log(agent, jid, words):
 
 
 async def _reset(agent, jid, words):
-    if words != ["session"]:
-        return "Say: reset session"
-    count = overlay.call("motemo.omemo.admission", "replace_sessions", agent.engine, jid)
-    return "New sessions are being made with your devices (" + str(count) + ")."
+    return overlay.call("motemo.sessions", "say", agent, jid, words)
 
 
 async def _trust(agent, jid, words):

@@ -188,7 +188,8 @@ class Linked:
             if request["op"] == "status":
                 result["fields"] = overlay.call("motemo.status", "fields", self._agent)
             else:
-                module = "motemo.pinning" if request["op"].endswith("-pins") else "motemo.provision"
+                kind = request["op"].rpartition("-")[2]
+                module = "motemo." + {"pins": "pinning", "sessions": "sessions"}.get(kind, "provision")
                 result["fields"] = overlay.call(module, "perform", self._agent, request)
         except MotemoError as error:
             result["code"] = REASONS.index(error.reason)

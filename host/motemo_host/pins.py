@@ -1,4 +1,4 @@
-"""Pins of a board that runs: over its port, or by the gateway that has the port.
+"""Pins and sessions of a board that runs: over its port, or by the gateway that has the port.
 
 A gateway answers on a socket in the folder of the board (`local`). What goes over it is JSON, so fingerprints are hex.
 """
@@ -10,7 +10,7 @@ from typing import Any
 
 from motemo.errors import LocalError
 
-from . import local
+from . import local, sessions
 from .boardlink import BoardLink
 from .home import Home, parse_address
 from .serialport import SerialPort
@@ -42,7 +42,12 @@ async def _remove(link: BoardLink, jid: str, fingerprints: list[str], force: boo
     return (await link.request("remove-pins", jid=jid, fingerprints=keys, force=force))["count"]
 
 
-_OPERATIONS: dict[str, Callable[..., Awaitable[Any]]] = {"list-pins": _list, "add-pins": _add, "remove-pins": _remove}
+_OPERATIONS: dict[str, Callable[..., Awaitable[Any]]] = {
+    "list-pins": _list,
+    "add-pins": _add,
+    "remove-pins": _remove,
+    **sessions.OPERATIONS,
+}
 
 
 def work(link: BoardLink) -> dict[str, Callable[..., Awaitable[Any]]]:
@@ -56,7 +61,7 @@ def port_name(path: str) -> str:
 
 
 async def ask_board(home: Home, board: str, operation: str, *arguments: Any) -> Any:
-    """Lets a board do one of "list-pins", "add-pins", "remove-pins". board: its serial port, or its JID.
+    """Lets a board do one of `_OPERATIONS`. board: its serial port, or its JID.
 
     The gateway of this home that has the board does it, else it is done over the port. Raises MotemoError.
     """

@@ -51,10 +51,13 @@ class _Memory(Storage):
 
 
 class Account:
-    """One python-omemo device. `await Account.create(directory, jid)`; namespaces: its dialects, the best first."""
+    """One python-omemo device. `await Account.create(directory, jid)`; namespaces: its dialects, the best first.
+
+    storage: of a device that starts anew.
+    """
 
     @classmethod
-    async def create(cls, directory, jid, namespaces=(NS,)):
+    async def create(cls, directory, jid, namespaces=(NS,), storage=None):
         self = cls()
         self.jid = jid
         self.namespaces = namespaces
@@ -98,7 +101,7 @@ class Account:
             async def _send_message(message, bare_jid):
                 account.outgoing.append(ET.tostring(_ETREE[message.namespace].serialize_message(message)))
 
-        self.storage = _Memory()
+        self.storage = storage or _Memory()
         self.manager = await Manager.create(
             [_BACKEND[namespace](self.storage) for namespace in namespaces],
             self.storage,

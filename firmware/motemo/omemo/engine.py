@@ -3,7 +3,8 @@
 Rules:
 - Every change of state of a call is in the store before the call returns what may leave the device.
 - Nothing of a received message is kept before its tag is right.
-- *No session* asks for a new one (O-121); *bad tag* never does (O-147).
+- *No session* asks for a new one (O-121), as does a key exchange whose prekey is gone; *bad tag* never does (O-147).
+- With a device there is one session, and the former one beside it for what is under way (`motemo.omemo.former`).
 - Data goes to pinned devices on the account's device list only (O-084, O-140); empty messages may go to any (O-143).
 - An identity that is not pinned never takes the place of a pinned one.
 
@@ -51,6 +52,7 @@ class Engine:
         self.unusable = {}  # device key: reason why its bundle is of no use
         self.rebuild = []  # device keys to build a session with, in order to tell them (O-121)
         self._doubted = set()  # accounts whose device list is to be fetched again
+        self.tries = {}  # key exchanges that have come to nothing (motemo.omemo.exchange), keys that were offered again
         self._pings = []
         for key in store.keys(records.SESSION):
             if ratchet.restore(store.get(records.SESSION, key)).is_set(ratchet.PING):
@@ -236,6 +238,12 @@ class Engine:
             self._order.remove(key)
         self._order.append(key)
         return session
+
+    def offer(self, key):
+        """Makes an empty message due in a session, which is sent unless the power is cut before."""
+        self.session(key).flags |= ratchet.PING
+        if key not in self._pings:
+            self._pings.append(key)
 
     def forget(self, key):
         if self._cache.pop(key, None) is not None:
