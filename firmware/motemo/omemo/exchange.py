@@ -59,6 +59,12 @@ def on_bundle(engine, key, bundle, answer):
     pinned = trust.is_pinned(engine.store, split_device_key(key)[0], session.fingerprint)
     if not pinned and not answer:
         raise RemoteError("untrusted")
+    former = engine.peek(key)
+    if former and pinned:  # a new session is no answer: a stale device stays one
+        session.unanswered = former.unanswered
+        session.flags |= former.flags & ratchet.STALE
+        if former.is_set(ratchet.STALE):
+            engine.notices.append((key, "renewed"))
     changes = overlay.call("motemo.omemo.admission", "admit", engine, key, session, pinned)
     if answer:
         session.flags |= ratchet.PING

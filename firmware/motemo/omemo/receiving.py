@@ -36,7 +36,6 @@ def receive(engine, sender, encrypted):
             session = overlay.call("motemo.omemo.exchange", "respond", engine.keys, encrypted.dialect, exchange)
             skipped = Skipped(None, engine.profile.skipped)
             changes.append((records.SKIPPED, key, None))
-            changes.append((records.PREKEY, records.id_key(exchange[0]), None))
     elif session is None:
         _want_answer(engine, sender, key)
         raise RemoteError("no-session")
@@ -46,7 +45,7 @@ def receive(engine, sender, encrypted):
     pinned = trust.is_pinned(engine.store, sender, session.fingerprint)
     if changes:
         changes += overlay.call("motemo.omemo.admission", "admit", engine, key, session, pinned)
-        changes += engine.keys.replacement()
+        changes += overlay.call("motemo.omemo.upkeep", "use_prekey", engine, exchange[0], exchange[3])
         session.flags |= ratchet.PING
     if skipped.changed:
         changes.append((records.SKIPPED, key, skipped.record() or None))
@@ -65,7 +64,7 @@ def decrypt(session, data, identity_key, skipped, max_skip):
     if key is not None:
         plaintext = _open(session, key, message, tag, ciphertext, identity_key)
         skipped.remove(dh, n)
-        _received(session, n)
+        _received(session, n, dh == session.dhr)
         return plaintext
 
     rk, chain, start = session.rk, session.ckr, session.nr
@@ -99,7 +98,7 @@ def decrypt(session, data, identity_key, skipped, max_skip):
         skipped.retire(session.is_current)
     if not whole:
         session.flags |= ratchet.DROPPED
-    _received(session, n)
+    _received(session, n, True)
     return plaintext
 
 
@@ -110,12 +109,16 @@ def _open(session, message_key, message, tag, ciphertext, identity_key):
     return cbc_decrypt(cipher_key, iv, ciphertext)
 
 
-def _received(session, n):
-    session.flags |= ratchet.CONFIRMED
+def _received(session, n, current):
+    """Notes a good message; current: whether it is of the present receiving chain."""
+    flags = session.flags & ~(ratchet.STALE | ratchet.LEFT_OUT) | ratchet.CONFIRMED
+    if n >= _HEARTBEAT_COUNTER and current and not flags & ratchet.HEARTBEAT:
+        flags |= ratchet.HEARTBEAT | ratchet.PING
+    elif n >= _HEARTBEAT_COUNTER and not current:
+        flags |= ratchet.PING  # the first one of its ratchet key, as far as anybody remembers
+    session.flags = flags
     session.unanswered = 0
     session.received += 1
-    if n >= _HEARTBEAT_COUNTER and not session.flags & ratchet.HEARTBEAT:
-        session.flags |= ratchet.HEARTBEAT | ratchet.PING
 
 
 def _seen(session):

@@ -12,8 +12,21 @@ DEVICES = 7  # bare JID: the ids of its devices, each in its best dialect (bit 3
 PIN = 8  # bare JID: fingerprints, 32 bytes each
 LEGACY_DEVICES = 9  # as DEVICES, all that are on the legacy list
 PIN_ORIGIN = 10  # bare JID: how each of them was pinned, one byte each (motemo.pinning)
+USED_PREKEY = 20  # id, 4 bytes: private, public, the ephemeral keys of the key exchanges that used it (O-124)
 
-ALL = (IDENTITY, COUNTERS, SIGNED_PREKEY, PREKEY, SESSION, SKIPPED, DEVICES, PIN, LEGACY_DEVICES, PIN_ORIGIN)
+ALL = (
+    IDENTITY,
+    COUNTERS,
+    SIGNED_PREKEY,
+    PREKEY,
+    SESSION,
+    SKIPPED,
+    DEVICES,
+    PIN,
+    LEGACY_DEVICES,
+    PIN_ORIGIN,
+    USED_PREKEY,
+)
 
 
 def id_key(number) -> bytes:
