@@ -58,9 +58,13 @@ async def _every(agent, jid, words):
 async def _status(agent, jid, words):
     found = status.fields(agent)
     faults = ", ".join([name + " " + str(count) for name, count in sorted(found["counters"].items())])
-    return "up {} s, {} sessions, {} readings waiting, {} dropped, least free heap {} bytes; faults: {}".format(
-        found["uptime"], found["sessions"], found["outbox"], found["dropped"], found["heap_least"], faults or "none"
+    names = "uptime", "sessions", "stale", "outbox", "dropped", "heap_least"
+    text = "up {} s, {} sessions, stale {}, {} readings waiting, {} dropped, least free heap {} bytes".format(
+        *[found[name] for name in names]
     )
+    if found["own_devices"]:
+        text += ", {} other devices on my account".format(found["own_devices"])
+    return text + "; faults: " + (faults or "none")
 
 
 async def _log(agent, jid, words):

@@ -166,6 +166,8 @@ class Linked:
             self._queue(self._result(message))
         elif kind == "online":
             self._on_online(message["state"])
+        elif kind == "catch-up":
+            self._agent.on_catch_up(message["state"])
         elif kind == "time":
             self._agent.set_clock(message["now"])
         elif message.get("id") in self._answers:

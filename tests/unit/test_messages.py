@@ -116,6 +116,7 @@ TO_BOARD = (
     {"type": "request", "id": 8, "op": "time", "now": 1767225600},
     {"type": "online", "jid": ALICE, "state": False},
     {"type": "time", "now": 1767225600},
+    {"type": "catch-up", "state": True},
 )
 
 
@@ -450,4 +451,4 @@ def test_numbers_of_names():
         assert names.number(name) == number
         assert names.entry(number)[0] == name
     assert names.number("nonsense") == names.number("") == names.number("d") == -1
-    assert names.entry(-1) is names.entry(61) is names.entry(1 << 64) is None
+    assert names.entry(-1) is names.entry(66) is names.entry(1 << 64) is None

@@ -76,6 +76,11 @@ def on_bundle(engine, key, bundle, answer):
     if current and not current.is_answered() and current.is_like(session):
         engine.offer(key)  # with the same prekey there is no hope for a second one where the first has arrived
         return
+    if current and pinned:  # a new session is no answer: a stale device stays one
+        session.unanswered = current.unanswered
+        session.flags |= current.flags & ratchet.STALE
+        if current.is_set(ratchet.STALE):
+            engine.notices.append((key, "renewed"))
     changes = overlay.call("motemo.omemo.admission", "admit", engine, key, session, pinned)
     changes += overlay.call("motemo.omemo.former", "keep", engine, key, session)
     if answer:

@@ -23,6 +23,8 @@ HEARTBEAT = 8  # the ping at counter 53 was asked for in this receiving chain (O
 RECEIVING = 16  # there is a receiving chain
 DROPPED = 32  # skipped keys were dropped, so an old counter need not be a duplicate (O-023)
 ASIDE = 64  # the last message of the device came in the former session
+STALE = 256  # the device has answered nothing for long, and that was told (motemo.omemo.upkeep)
+LEFT_OUT = 512  # it gets nothing any more until it answers, and that was told
 
 _VERSION = 1
 # version, dialect, flags; nine keys; eight counters; prefixes of the former ratchet keys, newest first
@@ -113,6 +115,13 @@ class Session:
     def is_leased(self) -> bool:
         """Whether the stored sending chain stands ahead of this one."""
         return self._lease_ns != self.ns
+
+    def gap(self) -> int:
+        """The most messages in a row that the other side can have missed when it gets the next one.
+
+        Its last ratchet key that we know shows that it had one message of our former chain, the first perhaps.
+        """
+        return self.pn + self.ns
 
     def lease(self, length) -> bool:
         """Makes room for a message; True when `stored_state` must be stored before it leaves."""

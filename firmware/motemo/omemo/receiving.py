@@ -78,8 +78,7 @@ def _in_current(engine, key, exchange, data, identity_key):
         pinned = trust.is_pinned(engine.store, split_device_key(key)[0], session.fingerprint)
         changes += overlay.call("motemo.omemo.admission", "admit", engine, key, session, pinned)
         changes += overlay.call(_FORMER, "keep", engine, key, session)
-        changes.append((records.PREKEY, records.id_key(exchange[0]), None))
-        changes += engine.keys.replacement()
+        changes += overlay.call("motemo.omemo.upkeep", "use_prekey", engine, exchange[0], exchange[3])
         session.flags |= ratchet.PING
     elif dh != session.dhr and session.is_old() and engine.store.get(records.FORMER, key):
         changes.append((records.FORMER, key, None))
@@ -123,7 +122,7 @@ def decrypt(session, data, identity_key, skipped, max_skip):
     if key is not None:
         plaintext = _open(session, key, message, tag, ciphertext, identity_key)
         skipped.remove(dh, n)
-        _received(session, n)
+        _received(session, n, dh == session.dhr)
         return plaintext
 
     rk, chain, start = session.rk, session.ckr, session.nr
@@ -159,7 +158,7 @@ def decrypt(session, data, identity_key, skipped, max_skip):
         skipped.retire(session.is_current)
     if not whole:
         session.flags |= ratchet.DROPPED
-    _received(session, n)
+    _received(session, n, True)
     return plaintext
 
 
@@ -170,12 +169,16 @@ def _open(session, message_key, message, tag, ciphertext, identity_key):
     return cbc_decrypt(cipher_key, iv, ciphertext)
 
 
-def _received(session, n):
-    session.flags = session.flags & ~ratchet.ASIDE | ratchet.CONFIRMED
+def _received(session, n, current):
+    """Notes a good message; current: whether it is of the present receiving chain."""
+    flags = session.flags & ~(ratchet.ASIDE | ratchet.STALE | ratchet.LEFT_OUT) | ratchet.CONFIRMED
+    if n >= _HEARTBEAT_COUNTER and current and not flags & ratchet.HEARTBEAT:
+        flags |= ratchet.HEARTBEAT | ratchet.PING
+    elif n >= _HEARTBEAT_COUNTER and not current:
+        flags |= ratchet.PING  # the first one of its ratchet key, as far as anybody remembers
+    session.flags = flags
     session.unanswered = 0
     session.received += 1
-    if n >= _HEARTBEAT_COUNTER and not session.flags & ratchet.HEARTBEAT:
-        session.flags |= ratchet.HEARTBEAT | ratchet.PING
 
 
 def _seen(session):

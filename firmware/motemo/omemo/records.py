@@ -13,8 +13,22 @@ PIN = 8  # bare JID: fingerprints, 32 bytes each
 LEGACY_DEVICES = 9  # as DEVICES, all that are on the legacy list
 PIN_ORIGIN = 10  # bare JID: how each of them was pinned, one byte each (motemo.pinning)
 FORMER = 14  # device_key: the session that SESSION has replaced, and its skipped keys (motemo.omemo.former)
+USED_PREKEY = 20  # id, 4 bytes: private, public, the ephemeral keys of the key exchanges that used it (O-124)
 
-ALL = (IDENTITY, COUNTERS, SIGNED_PREKEY, PREKEY, SESSION, SKIPPED, DEVICES, PIN, LEGACY_DEVICES, PIN_ORIGIN, FORMER)
+ALL = (
+    IDENTITY,
+    COUNTERS,
+    SIGNED_PREKEY,
+    PREKEY,
+    SESSION,
+    SKIPPED,
+    DEVICES,
+    PIN,
+    LEGACY_DEVICES,
+    PIN_ORIGIN,
+    FORMER,
+    USED_PREKEY,
+)
 
 
 def id_key(number) -> bytes:
