@@ -7,8 +7,9 @@ The socket is only for the user who owns the folder.
 import asyncio
 import json
 import os
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+import socket
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +37,15 @@ async def serve(folder: Path, work: Work) -> asyncio.AbstractServer:
             writer.close()
 
     path = folder / _SOCKET
-    with suppress(FileNotFoundError):
-        path.unlink()  # of a process that was killed: we hold the lock
+    path.unlink(missing_ok=True)  # of a process that was killed: we hold the lock
+    listening = socket.socket(socket.AF_UNIX)
     former = os.umask(0o177)
     try:
-        return await asyncio.start_unix_server(handle, _short(path), limit=_MAX_LINE)
+        with _short(path) as address:
+            listening.bind(address)
     finally:
         os.umask(former)
+    return await asyncio.start_unix_server(handle, sock=listening, limit=_MAX_LINE)
 
 
 async def _reply(line: bytes, work: Work) -> dict[str, Any]:
@@ -58,7 +61,8 @@ async def _reply(line: bytes, work: Work) -> dict[str, Any]:
 async def ask(folder: Path, operation: str, *arguments: Any) -> Any:
     """Lets the running process do it; None when there is none. Raises what that process raised."""
     try:
-        reader, writer = await asyncio.open_unix_connection(_short(folder / _SOCKET), limit=_MAX_LINE)
+        with _short(folder / _SOCKET) as address:
+            reader, writer = await asyncio.open_unix_connection(address, limit=_MAX_LINE)
     except (FileNotFoundError, ConnectionRefusedError):
         return None
     try:
@@ -75,8 +79,11 @@ async def ask(folder: Path, operation: str, *arguments: Any) -> Any:
     raise RemoteError(reply["reason"], reply["text"])
 
 
-def _short(path: Path) -> str:
-    """The path in a form that fits into a socket address (about 100 bytes), whatever the home is."""
-    direct = os.fspath(path)
-    relative = os.path.relpath(direct)
-    return min(direct, relative, key=len)
+@contextmanager
+def _short(path: Path) -> Iterator[str]:
+    """The path in a form that fits into a socket address (about 100 bytes), whatever the home is (Linux)."""
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)

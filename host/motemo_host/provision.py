@@ -85,7 +85,7 @@ async def _reach(path: str, progress: Progress) -> BoardLink:
     progress("board", f"looking for the agent at {path}")
     link = BoardLink(SerialPort(path))
     try:
-        await link.connect(timeout=5)
+        await link.connect(timeout=15)  # a prompt is noticed at once; an agent may be busy
     except StateError:
         if not link.at_prompt:
             raise

@@ -163,6 +163,8 @@ class Peer:
         self._started = asyncio.Event()
         self._failure = ""
         self._tasks: set[asyncio.Task[None]] = set()
+        # python-omemo loads and stores sessions between awaits: two at once take the same message key.
+        self._one_at_a_time = asyncio.Lock()
         self._client = client = ClientXMPP(jid, password)
         client.ssl_context = ssl.create_default_context(cafile=str(certificate))
         client.enable_direct_tls, client.enable_starttls = True, False
@@ -201,9 +203,10 @@ class Peer:
         for dialect in self.dialects:
             await manager.refresh_device_list(dialect, to)
         plaintexts = {OMEMO2: self._envelope(body), LEGACY: body.encode()}
-        messages, errors = await manager.encrypt(
-            frozenset({to}), {dialect: plaintexts[dialect] for dialect in dialects}, list(dialects)
-        )
+        async with self._one_at_a_time:
+            messages, errors = await manager.encrypt(
+                frozenset({to}), {dialect: plaintexts[dialect] for dialect in dialects}, list(dialects)
+            )
         stanza = self._client.make_message(mto=JID(to), mtype="chat")
         stanza.enable("store")
         if LEGACY in dialects:
@@ -295,7 +298,8 @@ class Peer:
                 message = twomemo.etree.parse_message(element, sender)
             else:
                 message = await oldmemo.etree.parse_message(element, sender, self.jid, manager)
-            plaintext, device, _ = await manager.decrypt(message)
+            async with self._one_at_a_time:
+                plaintext, device, _ = await manager.decrypt(message)
             body, stamp = self._open(dialect, plaintext, sender)
         except (omemo.OMEMOException, ValueError, ET.ParseError) as error:
             self._tell("undecryptable", sender=sender, dialect=dialect, error=repr(error), cause=repr(error.__cause__))

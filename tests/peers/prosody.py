@@ -7,6 +7,7 @@
 Needs Prosody >= 0.12 with lua-sec on the PATH.
 """
 
+import contextlib
 import ctypes
 import datetime
 import ipaddress
@@ -179,7 +180,8 @@ class Prosody:
         """Let the unprivileged account own the folder."""
         if self._account:
             for path in (self.folder, *self.folder.rglob("*")):
-                os.chown(path, *self._account)
+                with contextlib.suppress(FileNotFoundError):  # a running server writes files and moves them
+                    os.chown(path, *self._account)
 
     def _listens(self) -> bool:
         for port in (self.starttls_port, self.tls_port):

@@ -156,7 +156,7 @@ def test_the_identity_for_people(stage, site):
     assert f"{site.owner}, device {document['device']}" in out
     assert grouped(bytes.fromhex(document["fingerprint"])) in out
     assert document["uri"] == f"xmpp:{site.owner}?omemo-sid-{document['device']}={document['fingerprint']}"
-    assert f"{document['uri']}\n{qr_text(document['uri'])}" in out
+    assert f"{document['uri']}\n{document['trust_uri']}\n{qr_text(document['uri'])}" in out
 
 
 def test_a_virtual_board_and_the_list_of_ports(stage):

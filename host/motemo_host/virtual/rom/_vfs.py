@@ -8,7 +8,7 @@ from vfs import *
 _address, _size = (int(word) for word in os.getenv("ROM").split(","))
 
 
-def rom_ioctl(operation, partition=0, argument=0, data=None):
+def rom_ioctl(operation, partition=0, argument=0, data=b""):
     """The operations of MicroPython's `vfs.rom_ioctl` on one partition, erased bytes are 0xff."""
     if operation == 1:
         return 1 if _size else 0
