@@ -83,10 +83,12 @@ class Pair:
         return [self.ends[who].engine.counters for who in "ab"]
 
     def _ping(self, who):
-        ping = self.ends[who].ping()
+        one, other = self._both(who)
+        ping = one.ping()
         while ping:
-            self._post(who, ping)
-            ping = self.ends[who].ping()
+            if ping.keys[0][0] == other.jid:
+                self._post(who, ping)
+            ping = one.ping()
 
     def _post(self, who, encrypted):
         self.kex[who] = encrypted.keys[0][2]

@@ -30,9 +30,10 @@ def keep(engine, key, session):
         if current.is_answered() or current.ns:  # else the peer has never seen it
             changes.append(_set_aside(engine, key, current))
     else:
-        # What the peer has started, the peer has replaced; but it may be about to answer what we have started.
+        # Where the peer replaces what it has started, it may still be about to answer what we have started.
         record = engine.store.get(records.FORMER, key)
-        if record is None or ratchet.restore(record[: ratchet.SIZE]).is_answered():
+        ours = session.is_set(ratchet.INITIATOR)
+        if ours or record is None or ratchet.restore(record[: ratchet.SIZE]).is_answered():
             changes.append(_set_aside(engine, key, current))
     return changes
 
