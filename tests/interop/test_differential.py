@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.covers import covers
 from tests.interop.differential import Legacy, Omemo2, Scenario
 
-EXAMPLES = int(os.environ.get("MOTEMO_DIFFERENTIAL_EXAMPLES", "100"))
+EXAMPLES = int(os.environ.get("MOTEMO_DIFFERENTIAL_EXAMPLES", "50"))  # in each dialect
 
 peers = st.integers(0, 2)
 letters = st.integers(0, 7)
