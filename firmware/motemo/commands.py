@@ -58,8 +58,9 @@ async def _every(agent, jid, words):
 async def _status(agent, jid, words):
     found = status.fields(agent)
     faults = ", ".join([name + " " + str(count) for name, count in sorted(found["counters"].items())])
-    return "up {} s, {} sessions, {} readings waiting, {} dropped, least free heap {} bytes; faults: {}".format(
-        found["uptime"], found["sessions"], found["outbox"], found["dropped"], found["heap_least"], faults or "none"
+    out = "; want plain text and get nothing: " + ", ".join(found["opted_out"]) if found["opted_out"] else ""
+    return "up {} s, {} sessions, {} readings waiting, {} dropped, least free heap {} bytes; faults: {}{}".format(
+        *[found[name] for name in ("uptime", "sessions", "outbox", "dropped", "heap_least")], faults or "none", out
     )
 
 

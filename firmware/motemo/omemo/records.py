@@ -12,8 +12,9 @@ DEVICES = 7  # bare JID: the ids of its devices, each in its best dialect (bit 3
 PIN = 8  # bare JID: fingerprints, 32 bytes each
 LEGACY_DEVICES = 9  # as DEVICES, all that are on the legacy list
 PIN_ORIGIN = 10  # bare JID: how each of them was pinned, one byte each (motemo.pinning)
+OPT_OUT = 20  # bare JID: nothing; the account asked for plain text
 
-ALL = (IDENTITY, COUNTERS, SIGNED_PREKEY, PREKEY, SESSION, SKIPPED, DEVICES, PIN, LEGACY_DEVICES, PIN_ORIGIN)
+ALL = (IDENTITY, COUNTERS, SIGNED_PREKEY, PREKEY, SESSION, SKIPPED, DEVICES, PIN, LEGACY_DEVICES, PIN_ORIGIN, OPT_OUT)
 
 
 def id_key(number) -> bytes:

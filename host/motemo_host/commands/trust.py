@@ -30,10 +30,13 @@ def list_(*boards: str, common: Common | None = None) -> None:
         lines = []
         for jid, pins in owners.items():
             lines.append(f"  {jid}")
-            lines += [f"    {grouped(bytes.fromhex(pin['fingerprint']))}  {pin['how']}" for pin in pins]
+            lines += [
+                f"    {grouped(bytes.fromhex(pin['fingerprint']))}  {pin['how']}  {pin.get('label', '')}".rstrip()
+                for pin in pins
+            ]
         return {"owners": owners}, "\n".join(lines) or "  nobody is pinned"
 
-    _for_each(boards, common, work)
+    for_each(boards, common, work)
 
 
 def pin(*boards: str, pin: Annotated[list[str], Parameter(negative="")], common: Common | None = None) -> None:
@@ -64,7 +67,7 @@ def pin(*boards: str, pin: Annotated[list[str], Parameter(negative="")], common:
             f", {unpinned} unpinned" if unpinned else ""
         )
 
-    _for_each(boards, common, work)
+    for_each(boards, common, work)
 
 
 def unpin(
@@ -93,7 +96,7 @@ def unpin(
             count += await _unpin(home, board, one, force)
         return {"unpinned": count}, f"  {count} keys unpinned"
 
-    _for_each(boards, common, work)
+    for_each(boards, common, work)
 
 
 async def _unpin(home: Home, board: str, one: Pin, force: bool) -> int:
@@ -112,7 +115,7 @@ def _hex(fingerprints: Sequence[bytes]) -> list[str]:
     return [one.hex() for one in fingerprints]
 
 
-def _for_each(boards: tuple[str, ...], common: Common | None, work: Work) -> None:
+def for_each(boards: tuple[str, ...], common: Common | None, work: Work) -> None:
     """Works on one board after the other, the others too when one fails; each has its document and its lines."""
     common = common or Common()
     if not boards:
