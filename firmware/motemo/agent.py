@@ -58,7 +58,7 @@ class Agent:
         self._awake = False  # the sending task has something to look for
         self.every = 60
         self._due = 0
-        self._clock = 0  # what Unix time is ahead of our ticks, 0 when it is not known
+        self._clock = None  # what Unix time is ahead of our clock, None when it is not known
         self.started = time.time()
         self.heap_least = 1 << 30
         self.announce = True
@@ -201,7 +201,7 @@ class Agent:
         It begins with the Unix time, or, as long as that is not known, with the seconds since the start and " s".
         """
         now = time.time()
-        moment = str(int(now) + self._clock) if self._clock else "{} s".format(int(now - self.started))
+        moment = "{} s".format(int(now - self.started)) if self._clock is None else str(int(now) + self._clock)
         self.log_lines.append(moment + ": " + text)
         if len(self.log_lines) > _LOG_LINES:
             self.log_lines.pop(0)
@@ -435,7 +435,7 @@ class Agent:
         if self._reached[0] is not sample:
             self._reached = sample, []
         moment, values = sample
-        stamp = moment + self._clock if self._clock else 0
+        stamp = 0 if self._clock is None else moment + self._clock
         owners = trust.owners(self.store)
         if not owners:
             self.engine.count("no-devices")
