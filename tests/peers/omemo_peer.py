@@ -31,6 +31,7 @@ import twomemo
 import twomemo.etree
 from omemo.storage import Just, Maybe, Nothing, Storage
 from slixmpp import JID, ClientXMPP
+from slixmpp.exceptions import IqError
 from slixmpp.plugins import register_plugin
 from slixmpp.xmlstream.handler import Callback
 from slixmpp.xmlstream.matcher import StanzaPath
@@ -219,6 +220,18 @@ class Peer:
         """The elements of an account's list in omemo:2, as they are on the server."""
         items = await self._client.plugin["xep_0060"].get_items(JID(jid), DEVICE_LIST_NODES[0])
         return list(items["pubsub"]["items"].xml[0][0])
+
+    async def item(self, jid: str, node: str, item: str | None) -> ET.Element | None:
+        """An item of a node, or its newest; None when it is not there."""
+        try:
+            answer = await self._client.plugin["xep_0060"].get_items(
+                JID(jid), node, item_ids=[item] if item else None, max_items=None if item else 1
+            )
+        except IqError as error:
+            assert error.condition == "item-not-found"
+            return None
+        items = answer["pubsub"]["items"].xml
+        return items[0] if len(items) else None
 
     async def forge_label(self, label: str) -> None:
         """Put another label to our own device, with the signature of the former one."""

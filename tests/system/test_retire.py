@@ -1,10 +1,17 @@
 """`motemo retire`: a board leaves the server, its owners are told, its keys leave its flash, its home forgets it."""
 
+import asyncio
+import subprocess
+import time
+import xml.etree.ElementTree as ET
+
 import pytest
 
+from motemo import settings
 from motemo.omemo import records
 from tests.covers import covers
-from tests.system.stage import COUNTING_MAIN, Stage, read_journal
+from tests.peers.omemo_peer import LEGACY, OMEMO2, Peer
+from tests.system.stage import COUNTING_MAIN, MOTEMO, Stage, read_journal, until
 
 
 @pytest.fixture
@@ -25,8 +32,8 @@ def secrets_of(stage, board):
 
 
 def traces(stage, jid):
-    """The files of the home that name the board."""
-    return [path for path in stage.home.rglob(f"{jid}*") if path.is_file()]
+    """The files of the home that name the board, its gateway's lock and socket aside."""
+    return sorted(path for path in stage.home.rglob(f"{jid}*") if path.is_file())
 
 
 @covers("O-100", "O-101", "O-102", "O-129")
@@ -67,3 +74,82 @@ def test_a_board_is_retired_through_its_gateway(stage):
     done = stage.motemo("send", "status", "--jid", alice, "--to", jid, "--json", code=1)
     assert done.document["error"]["reason"] == "opt-out"
     assert "nothing to retire" in stage.motemo("retire", str(board.port), "--yes", code=1).sentence
+
+
+def test_a_retirement_without_a_gateway_goes_on_after_an_interruption(stage):
+    jid, alice = stage.account("cutboard"), stage.account("cutowner")
+    board = stage.board("cut", COUNTING_MAIN)
+    stage.provision(board, jid, "--owner", f"{alice}={stage.identity(alice)}", "--every", "1")
+    port = str(board.port)
+    words = [str(MOTEMO), "retire", port, "--yes", "--json", "--home", str(stage.home)]
+
+    # Cut off as soon as the board has stored that it retires; the board loses its power too.
+    first = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until(lambda: settings.read(read_journal(board, stage.folder / "copy"), "state") == "retiring")
+    first.kill()
+    first.wait()
+    board.kill()
+    board.start()
+    status = stage.status(board)
+    assert status["state"] == "retiring" and status["jid"] == jid
+    assert "being taken out" in stage.motemo("status", "--port", port).out
+
+    # The gateway lets it be: it announces nothing and sends nothing.
+    gateway = stage.gateway(board)
+    listens = stage.listen(alice)
+    time.sleep(3)
+    assert not listens.values(jid)
+    gateway.stop()
+
+    # Cut off after the board was wiped: what is left is done by the next run, which knows the board by its JID.
+    keep = {path: path.read_bytes() for path in traces(stage, jid)}
+    assert stage.motemo("retire", jid, "--yes", "--json").document["wiped"]
+    assert traces(stage, jid) == []
+    for path, data in keep.items():
+        path.write_bytes(data)
+    report = stage.motemo("retire", jid, "--yes", "--json").document
+    assert report["jid"] == jid and report["wiped"] and report["forgotten"] == ["login", "board", "queue"]
+    assert traces(stage, jid) == [] and stage.status(board)["state"] == "bare"
+    assert "--lost" in stage.motemo("retire", jid, "--yes", code=1).sentence
+
+
+@covers("O-129")
+async def test_a_lost_board_is_taken_off_the_server_and_the_other_devices_stay(stage, prosody):
+    jid, alice = stage.account("lostboard"), stage.account("lostowner")
+
+    def set_up():
+        board = stage.board("lost", COUNTING_MAIN)
+        stage.provision(board, jid, "--owner", f"{alice}={stage.identity(alice)}", "--label", "Attic")
+        gateway = stage.gateway(board)
+        return board, gateway, stage.status(board)["device"]
+
+    board, gateway, device = await asyncio.to_thread(set_up)
+    peer = Peer(jid, "pw of lostboard", host=prosody.host, port=prosody.tls_port, certificate=prosody.certificate)
+    await peer.start()  # a phone on the board's account
+    try:
+        kept = [
+            ET.canonicalize(ET.tostring(one, "unicode")) for one in await peer.devices(jid) if not is_of(one, device)
+        ]
+        assert len(kept) == 1 and len(await peer.devices(jid)) == 2
+        done = await asyncio.to_thread(stage.motemo, "retire", jid, "--lost", "--yes", code=1)
+        assert "stop it first" in done.sentence
+        await asyncio.to_thread(board.kill)
+        await asyncio.to_thread(gateway.stop)
+        for words, code in (([str(board.port), "--lost"], 2), ([jid, "--lost", "--tell", "x"], 2)):
+            await asyncio.to_thread(stage.motemo, "retire", *words, "--yes", code=code)
+        done = await asyncio.to_thread(stage.motemo, "retire", jid, "--lost", "--yes")
+        assert "still on the lost board" in done.out
+        left = [ET.canonicalize(ET.tostring(one, "unicode")) for one in await peer.devices(jid)]
+        assert left == kept
+        for node, item in ((OMEMO2 + ":bundles", str(device)), (f"{LEGACY}.bundles:{device}", None)):
+            assert await peer.item(jid, node, item) is None
+        assert await peer.item(jid, OMEMO2 + ":bundles", str(peer.device_id)) is not None
+    finally:
+        await peer.stop()
+    assert traces(stage, jid) == []
+    done = await asyncio.to_thread(stage.motemo, "retire", jid, "--lost", "--yes", code=1)
+    assert "no board" in done.sentence
+
+
+def is_of(element, device):
+    return element.get("id") == str(device)
