@@ -113,7 +113,7 @@ def show(common: Common, heard: Heard) -> None:
         start = f"{start.rstrip()} ({heard.label})  "
     if heard.problem:
         what = _PROBLEMS.get(heard.problem, f"a message of device {heard.device} could not be read: {heard.problem}")
-        common.show({"event": "problem", **document, "reason": heard.problem}, start + what)
+        common.show({"event": "problem", **document, "time": int(time.time()), "reason": heard.problem}, start + what)
         return
     if heard.opt_out is not None:
         reason = heard.opt_out[:_MOST_REASON]
