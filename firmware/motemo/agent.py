@@ -17,11 +17,10 @@ import time
 from motemo import overlay, settings, telemetry
 from motemo.errors import MotemoError, StateError
 from motemo.omemo import trust
-from motemo.omemo.elements import LEGACY, OMEMO2
+from motemo.omemo.elements import OMEMO2
 from motemo.omemo.engine import Engine
 from motemo.omemo.envelope import NOTICE
 from motemo.omemo.keys import BUNDLE_DIRTY
-from motemo.profile import Profile
 from motemo.store.journal import Journal
 
 _LOG_LINES = 12
@@ -29,6 +28,7 @@ _WAITING_COMMANDS = 8
 _RETRY_SECONDS = 5
 _LOOK_SECONDS = 0.05
 _LOOK_AGAIN_SECONDS = 60
+_UPKEEP_SECONDS = 3600
 
 
 class Agent:
@@ -47,7 +47,7 @@ class Agent:
         self.commands = {}  # name: function
         self.outbox = telemetry.Outbox(profile.outbox)
         self.log_lines = []
-        self._replies = []  # (bare JID, text, further elements)
+        self.replies = []  # (bare JID, text, further elements as XML): answers, and what owners are told unasked
         self._asked = []  # (bare JID, device, text of a command)
         self._reached = None, []  # the sample that is being sent, and the owners who have it
         self.fault = None  # what ended one of the tasks; the northbound raises it
@@ -59,7 +59,8 @@ class Agent:
         self.every = 60
         self._due = 0
         self._clock = None  # what Unix time is ahead of our clock, None when it is not known
-        self.started = time.time()
+        self.started = self._counted = time.time()  # _counted: until when the signed prekey's age was counted
+        self._upkeep = 0  # when to look after it again
         self.heap_least = 1 << 30
         self.announce = True
         self._messages = 0  # the last message id, 0 before the first
@@ -79,7 +80,10 @@ class Agent:
         from motemo.link.stdio import StdioPort
         from motemo.linked import Linked
 
-        agent = Agent(Journal(directory), _read_profile(), Linked(StdioPort()))
+        profile, problems = overlay.call("motemo.limits", "read", "board.json")
+        agent = Agent(Journal(directory), profile, Linked(StdioPort()))
+        for problem in problems:
+            agent.log(problem)
         gc.collect()
         gc.threshold(gc.mem_free() // 2)
         return agent
@@ -151,7 +155,7 @@ class Agent:
         self.engine = None
         self.retiring = None
         self._asked = []
-        self._replies = []
+        self.replies = []
 
     def forget_devices(self, devices):
         """Drops what these devices, (bare JID, id) each, have asked and what still waits for them."""
@@ -180,6 +184,17 @@ class Agent:
         if self.engine:
             for jid in trust.owners(self.store):
                 self.engine.look_again(jid)
+            self.engine.want_devices(self.engine.keys.jid)
+        self.wake()
+
+    def on_catch_up(self, state):
+        """The northbound begins or ends to hand over what has come in while we were away (O-124)."""
+        if self.engine is None:
+            return
+        if state:
+            self.engine.catching_up = True
+        else:
+            overlay.call("motemo.omemo.upkeep", "end_catch_up", self.engine)
         self.wake()
 
     def set_clock(self, now):
@@ -215,21 +230,19 @@ class Agent:
         self.count(reason)
         self.log("message of {} device {}: {}".format(jid, device, reason))
 
-    def reply(self, jid, text, more=""):
-        """Queues a text for an account; more: further elements of its envelope, as XML."""
-        self._replies.append((jid, text, more))
-        self.wake()
-
     def on_devices(self, jid, devices, dialect=OMEMO2):
         """Takes a device list, asked for or not; the own ones must have our id (O-060)."""
         if self.engine is None:
             return
-        if jid == self.engine.keys.jid:
-            if self.engine.keys.device not in devices:
+        own = self.engine.keys
+        if jid == own.jid:
+            if own.device not in devices:
                 self.announce = True
         elif not trust.pins(self.store, jid):
             return  # nobody whom we write to
-        self.engine.on_devices(jid, devices, dialect)
+        new = [device for device in self.engine.on_devices(jid, devices, dialect) if device != own.device]
+        if new and jid == own.jid:
+            overlay.call("motemo.notices", "own_devices", self, new)
         self.wake()
 
     def on_message(self, sender, encrypted, stamp=None):
@@ -255,7 +268,7 @@ class Agent:
     def _unreadable(self, jid, device, reason):
         self.log("message of {} device {}: {}".format(jid, device, reason))
         if trust.pins(self.store, jid):
-            overlay.call("motemo.notices", "tell", self, jid, device, reason)
+            overlay.call("motemo.notices", "unreadable", self, jid, device, reason)
 
     def _on_opened(self, opened):
         content = opened.envelope
@@ -311,6 +324,8 @@ class Agent:
     async def _sample_forever(self):
         while True:
             now = time.time()
+            if now >= self._upkeep and self.retiring is None:
+                self.wake()
             if self.engine and self.sensors and self.retiring is None and now >= self._due:
                 self._due = max(self._due + self.every, now)
                 values = await self.sample()
@@ -349,21 +364,33 @@ class Agent:
             await overlay.call("motemo.retirement", "say_farewell", self)
             return
         keys = self.engine.keys
+        if time.time() >= self._upkeep:
+            self._look_after_keys()
         if self.announce or keys.flags & BUNDLE_DIRTY:
             await overlay.call("motemo.publish", "publish", self)
         await self._fetch([])
         await self._send_pings()
         while self._asked:
             jid, _, text = self._asked.pop(0)
-            self._replies.append((jid, await self._answer(jid, text), ""))
-        while self._replies:
-            jid, text, more = self._replies[0]
+            self.replies.append((jid, await self._answer(jid, text), ""))
+        while self.replies:
+            jid, text, more = self.replies[0]
             await self._send_or_count(jid, text, None, more)
-            self._replies.pop(0)
+            self.replies.pop(0)
         while len(self.outbox) and self.northbound.online and not self._asked:
             await self._send_sample()
+        if self.engine.notices:
+            overlay.call("motemo.notices", "of_devices", self)
         if self._asked:
             self.wake()
+
+    def _look_after_keys(self):
+        now = int(time.time())
+        unix = 0 if self._clock is None else now + self._clock
+        age = self.engine.keys, self.profile.rotation, now - int(self._counted), unix
+        if overlay.call("motemo.rotation", "look", *age):
+            self._counted = now
+        self._upkeep = now + _UPKEEP_SECONDS
 
     async def _answer(self, jid, text):
         try:
@@ -380,37 +407,15 @@ class Agent:
             await self.northbound.send(ping[0], ping[1])
 
     async def _fetch(self, jids):
-        """Fetches what the engine needs to reach these accounts; what cannot be had is logged and left out."""
-        for _ in range(3):  # a list names bundles; a list may change meanwhile
-            needs = self.engine.needs(jids)
-            if not needs:
-                return
-            for need in needs:
-                await self._fetch_one(*need)
-
-    async def _fetch_one(self, kind, jid, device=None, dialect=None):
-        if kind == "devices" and not dialect:
-            await self._fetch_one(kind, jid, device, LEGACY)
-            dialect = OMEMO2
-        try:
-            found = await overlay.call(self.northbound.requests, "fetch_" + kind, self.northbound, jid, device, dialect)
-            if kind == "devices":
-                self.engine.on_devices(jid, found, dialect)
-            else:
-                self.engine.on_bundle(jid, device, found)
-        except MotemoError as error:
-            if error.reason in ("offline", "timeout"):
-                raise
-            self.log("keys of {}: {}".format(jid, error.reason))
-            if kind == "devices":
-                self.engine.on_devices(jid, [], dialect)
-            elif error.reason == "not-found":
-                self.engine.on_no_bundle(jid, device, dialect)
+        if self.engine.needs(jids):
+            await overlay.call("motemo.fetching", "fetch", self, jids)
 
     async def send(self, jid, text, records=None, more=""):
         """Seals for an account and hands over; returns once the northbound has it. Raises as `Engine.seal`."""
         await self._fetch([jid])
-        await self.northbound.send(jid, self.engine.seal([jid], text, records, more=more))
+        sealed = self.engine.seal([jid], text, records, more=more)
+        if sealed:
+            await self.northbound.send(jid, sealed)
         self.collect()
 
     async def _send_or_count(self, jid, text, records=None, more=""):
@@ -445,13 +450,3 @@ class Agent:
             await self._send_or_count(jid, telemetry.line(values), telemetry.senml(stamp, values))
             self._reached[1].append(jid)
         self.outbox.taken(sample)
-
-
-def _read_profile():
-    import json
-
-    try:
-        with open("board.json") as file:
-            return Profile(**json.load(file)["limits"])
-    except OSError:
-        return Profile()

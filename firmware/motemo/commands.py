@@ -58,10 +58,16 @@ async def _every(agent, jid, words):
 async def _status(agent, jid, words):
     found = status.fields(agent)
     faults = ", ".join([name + " " + str(count) for name, count in sorted(found["counters"].items())])
-    out = "; want plain text and get nothing: " + ", ".join(found["opted_out"]) if found["opted_out"] else ""
-    return "up {} s, {} sessions, {} readings waiting, {} dropped, least free heap {} bytes; faults: {}{}".format(
-        *[found[name] for name in ("uptime", "sessions", "outbox", "dropped", "heap_least")], faults or "none", out
+    names = "uptime", "sessions", "stale", "outbox", "dropped", "heap_least"
+    text = "up {} s, {} sessions, stale {}, {} readings waiting, {} dropped, least free heap {} bytes".format(
+        *[found[name] for name in names]
     )
+    if found["own_devices"]:
+        text += ", {} other devices on my account".format(found["own_devices"])
+    text += "; faults: " + (faults or "none")
+    if found["opted_out"]:
+        text += "; want plain text and get nothing: " + ", ".join(found["opted_out"])
+    return text
 
 
 async def _log(agent, jid, words):
@@ -69,10 +75,7 @@ async def _log(agent, jid, words):
 
 
 async def _reset(agent, jid, words):
-    if words != ["session"]:
-        return "Say: reset session"
-    count = overlay.call("motemo.omemo.admission", "replace_sessions", agent.engine, jid)
-    return "New sessions are being made with your devices (" + str(count) + ")."
+    return overlay.call("motemo.sessions", "say", agent, jid, words)
 
 
 async def _trust(agent, jid, words):

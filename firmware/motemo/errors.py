@@ -37,6 +37,7 @@ REASONS = (
     "key-gone",  # decrypted before, or its skipped key was dropped (O-023)
     "payload",  # the ratchet message is right, the payload's tag is not (O-044)
     "memory",  # the heap was too small
+    "rate-limit",  # too many key exchanges that came to nothing
     "opt-out",  # the account asked for plain text, which we never send (O-103)
 )
 

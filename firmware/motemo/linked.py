@@ -20,6 +20,8 @@ _OPERATIONS = {
     "list-pins": "motemo.pinning",
     "add-pins": "motemo.pinning",
     "remove-pins": "motemo.pinning",
+    "list-sessions": "motemo.sessions",
+    "reset-sessions": "motemo.sessions",
     "retire": "motemo.retirement",
 }
 
@@ -179,6 +181,8 @@ class Linked:
             self._queue(self._result(message))
         elif kind == "online":
             self._on_online(message["state"])
+        elif kind == "catch-up":
+            self._agent.on_catch_up(message["state"])
         elif kind == "time":
             self._agent.set_clock(message["now"])
         elif message.get("id") in self._answers:

@@ -9,6 +9,10 @@ class Profile:
     lease: messages that the stored sending chain stands ahead (design section 6).
     devices: devices for each message. body: bytes of decrypted content accepted.
     outbox: readings kept while nobody takes them. padding: most random characters of `rpad` (S-01: at most 200).
+    rotation: days until the signed prekey is replaced (O-002). used: used prekeys kept during a catch-up (O-124).
+    stale: messages to a device without an answer until it counts as stale.
+
+    `motemo.limits` says which values a board may have.
     """
 
     def __init__(self, **limits: int):
@@ -22,6 +26,9 @@ class Profile:
         self.body = 2048
         self.outbox = 32
         self.padding = 12
+        self.rotation = 7
+        self.used = 16
+        self.stale = 200
         for name, value in limits.items():
             if not hasattr(self, name):
                 raise ValueError("unknown limit " + name)
@@ -40,4 +47,5 @@ def host_profile() -> Profile:
         devices=64,
         body=65536,
         padding=200,
+        used=100,
     )

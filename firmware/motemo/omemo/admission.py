@@ -25,21 +25,29 @@ def admit(engine, key, session, pinned):
     if oldest is None:
         raise StateError("full", "sessions")
     engine.forget(oldest[1])
-    return [(records.SESSION, oldest[1], None), (records.SKIPPED, oldest[1], None)]
+    return _removal(oldest[1])
 
 
-def replace_sessions(engine, jid=None):
-    """Drops the sessions with one account's devices, or all, and asks for new ones (O-126).
+def replace_sessions(engine, jid=None, device=None):
+    """Asks for a new session with one device, with all of an account, or with all (O-126); returns how many there are.
 
-    Returns how many there were. `needs` then names the bundles, and a ping tells each device.
+    `needs` names the bundles; when they are there a ping tells each device. Until then, and as the former one after
+    that, the session stays for what is under way. One with a device that is not pinned goes at once.
     """
     dropped = []
+    count = 0
     for key in engine.store.keys(records.SESSION):
-        if jid in (None, split_device_key(key)[0]):
-            if engine.is_trusted(key) and key not in engine.rebuild:
+        owner, number, _ = split_device_key(key)
+        if jid in (None, owner) and device in (None, number):
+            count += 1
+            if not engine.is_trusted(key):
+                engine.forget(key)
+                dropped.extend(_removal(key))
+            elif key not in engine.rebuild:
                 engine.rebuild.append(key)
-            engine.forget(key)
-            dropped.append((records.SESSION, key, None))
-            dropped.append((records.SKIPPED, key, None))
     engine.store.commit(dropped)
-    return len(dropped) // 2
+    return count
+
+
+def _removal(key):
+    return [(kind, key, None) for kind in (records.SESSION, records.SKIPPED, records.FORMER)]

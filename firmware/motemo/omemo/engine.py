@@ -3,12 +3,14 @@
 Rules:
 - Every change of state of a call is in the store before the call returns what may leave the device.
 - Nothing of a received message is kept before its tag is right.
-- *No session* asks for a new one (O-121); *bad tag* never does (O-147).
+- *No session* asks for a new one (O-121), as does a key exchange whose prekey is gone; *bad tag* never does (O-147).
+- With a device there is one session, and the former one beside it for what is under way (`motemo.omemo.former`).
 - Data goes to pinned devices on the account's device list only (O-084, O-140); empty messages may go to any (O-143).
 - An identity that is not pinned never takes the place of a pinned one.
 
 What is missing before a message can be sealed is told by `needs`; the caller fetches it and hands it to
-`on_devices`, `on_bundle` or `on_no_bundle`. Pings that are due come from `next_ping`.
+`on_devices`, `on_bundle` or `on_no_bundle`. Pings that are due come from `next_ping`. Devices that do not answer are
+dealt with as `motemo.omemo.upkeep` says.
 """
 
 from motemo import overlay
@@ -19,6 +21,10 @@ from motemo.omemo.keys import Keys
 from motemo.omemo.records import device_key, split_device_key
 
 _EXCHANGE = "motemo.omemo.exchange"
+_UPKEEP = "motemo.omemo.upkeep"
+_STALE_SHARE = 8  # a stale device gets one reading of so many
+_RENEW_GAP = 880  # unanswered messages after which the session is to be made anew
+_MOST_GAP = 900  # ... and after which the device gets none; receivers end the session at 1000
 
 
 class Opened:
@@ -39,6 +45,8 @@ class Engine:
     """The sessions, keys and trust of the device whose state is in `store` (the journal's interface).
 
     Raises StateError "not-provisioned" when the store has no identity. `counters` counts what went wrong by reason.
+    `notices`, [(device key, text), …], is what owners should be told of their devices; who tells it empties it.
+    catching_up: set it while messages come that were kept for us (O-124); `motemo.omemo.upkeep.end_catch_up` ends it.
     """
 
     def __init__(self, store, profile):
@@ -51,6 +59,12 @@ class Engine:
         self.unusable = {}  # device key: reason why its bundle is of no use
         self.rebuild = []  # device keys to build a session with, in order to tell them (O-121)
         self._doubted = set()  # accounts whose device list is to be fetched again
+        self.tries = {}  # key exchanges that have come to nothing (motemo.omemo.exchange), keys that were offered again
+        self._wanted = []  # accounts whose lists are to be fetched, whoever is written to
+        self.unlisted = []  # keys of devices that were on no list when they wrote (O-128)
+        self._held = {}  # device key of a stale one: readings that it did not get since the last that it got
+        self.notices = []
+        self.catching_up = False
         self._pings = []
         for key in store.keys(records.SESSION):
             if ratchet.restore(store.get(records.SESSION, key)).is_set(ratchet.PING):
@@ -59,10 +73,15 @@ class Engine:
     # Device lists and bundles
 
     def on_devices(self, jid, devices, dialect=OMEMO2):
-        """Takes the newest device list of an account (O-052); an empty one when it has none."""
+        """Takes the newest device list of an account (O-052); an empty one when it has none.
+
+        Returns the ids that were on neither list of the account.
+        """
         if dialect == OMEMO2:
             self._doubted.discard(jid)
-        overlay.call("motemo.omemo.lists", "on_devices", self, jid, devices, dialect)
+            if jid in self._wanted:
+                self._wanted.remove(jid)
+        return overlay.call("motemo.omemo.lists", "on_devices", self, jid, devices, dialect)
 
     def devices(self, jid):
         """The device ids on the newest lists of an account; None when they are not known."""
@@ -72,6 +91,11 @@ class Engine:
     def look_again(self, jid):
         """Lets `needs` ask for the account's lists and bundles anew, since nobody there can be reached (O-053)."""
         self._doubted.add(jid)
+
+    def want_devices(self, jid):
+        """Lets `needs` ask for the account's lists, whoever is to be reached."""
+        if jid not in self._wanted:
+            self._wanted.append(jid)
 
     def needs(self, jids):
         """What has to be fetched before `seal` can reach these accounts.
@@ -86,9 +110,13 @@ class Engine:
                 wanted.append(("devices", jid))
             else:
                 for key in keys:
-                    if key not in self.unusable and self._is_other(key) and not self.is_trusted(key):
+                    if key not in self.unusable and self._is_other(key) and not self._has_good_session(key):
                         wanted.append(("bundle",) + split_device_key(key))
-        for key in self.rebuild:
+        for jid in self._wanted:
+            if ("devices", jid) not in wanted:
+                wanted.append(("devices", jid))
+        # Who writes from a catch-up without a session may have sent a key exchange by its end.
+        for key in () if self.catching_up else self.rebuild:
             need = ("bundle",) + split_device_key(key)
             if need not in wanted:
                 wanted.append(need)
@@ -124,19 +152,29 @@ class Engine:
         """An `Encrypted` for the pinned and listed devices of these accounts, each in its best dialect.
 
         body: the human line, all that legacy devices get. records_json: JSON text. to: the room, in a group chat.
-        stamp: XEP-0082 time. more: further elements of the content, as XML. Raises StateError "no-devices" when there
-        is no session with any, "opt-out" when they are accounts that want plain text (O-103).
+        stamp: XEP-0082 time. more: further elements of the content, as XML. None when all are stale devices that get
+        only some of the messages with records. Raises StateError "no-devices" when there is no session with any,
+        "opt-out" when they are accounts that want plain text (O-103).
         """
         targets = []
-        blocked = False
+        held = blocked = False
         for jid in jids:
             if trust.has_opted_out(self.store, jid):
                 blocked = True
                 continue
             for key in self._listed(jid) or ():
                 if self._is_other(key) and self.is_trusted(key):
-                    targets.append(key)
+                    session = self.peek(key)
+                    if session.gap() >= _MOST_GAP:
+                        if not session.is_set(ratchet.LEFT_OUT):
+                            overlay.call(_UPKEEP, "leave_out", self, key)
+                    elif records_json and session.is_set(ratchet.STALE) and self._hold_back(key):
+                        held = True
+                    else:
+                        targets.append(key)
         if not targets:
+            if held:
+                return None
             raise StateError("opt-out" if blocked else "no-devices")
         if len(targets) > self.profile.devices:
             self.count("too-large")
@@ -156,11 +194,12 @@ class Engine:
 
     def next_ping(self):
         """(bare JID, `Encrypted`) of the next empty message that is due, or None (O-087, O-120, O-121, O-127)."""
-        while self._pings:
-            key = self._pings[0]
+        for key in list(self._pings):
             session = self.session(key)
             sealed = None
             if session is not None and session.is_set(ratchet.PING):
+                if self.catching_up and session.gap():
+                    continue  # a heartbeat waits for the end; only the answer to a key exchange does not (O-125)
                 sealed = dialects.using(split_device_key(key)[2], self._seal, session.dialect, [key], None)
             self._pings.remove(key)
             if sealed:
@@ -183,6 +222,8 @@ class Engine:
 
     def _open(self, sender, encrypted, stamp):
         session, plaintext, pinned = overlay.call("motemo.omemo.receiving", "receive", self, sender, encrypted)
+        if encrypted.sid not in (self.devices(sender) or ()):
+            overlay.call(_UPKEEP, "unlisted", self, sender, encrypted.sid)
         if encrypted.payload is None:
             return Opened(sender, encrypted.sid, pinned, None)
         content = session.dialect.decrypt_payload(plaintext, encrypted.payload, encrypted.iv)
@@ -220,15 +261,34 @@ class Engine:
     def _is_other(self, key):
         return split_device_key(key)[:2] != (self.keys.jid, self.keys.device)
 
-    def fingerprint(self, key):
+    def peek(self, key):
+        """The session, to look at only: it does not come into the cache."""
         session = self._cache.get(key)
-        if session is not None:
-            return session.fingerprint
-        record = self.store.get(records.SESSION, key)
-        return None if record is None else ratchet.restore(record).fingerprint
+        if session is None:
+            record = self.store.get(records.SESSION, key)
+            session = None if record is None else ratchet.restore(record)
+        return session
+
+    def fingerprint(self, key):
+        session = self.peek(key)
+        return None if session is None else session.fingerprint
 
     def is_trusted(self, key):
         return trust.is_pinned(self.store, split_device_key(key)[0], self.fingerprint(key))
+
+    def _has_good_session(self, key):
+        session = self.peek(key)
+        if session is None or session.gap() >= _RENEW_GAP:
+            return False
+        return trust.is_pinned(self.store, split_device_key(key)[0], session.fingerprint)
+
+    def _hold_back(self, key):
+        held = self._held.pop(key, 0) + 1
+        if held == _STALE_SHARE:
+            return False
+        self._held[key] = held
+        self.count("stale")
+        return True
 
     def session(self, key):
         session = self._cache.get(key)
@@ -241,6 +301,12 @@ class Engine:
             self._order.remove(key)
         self._order.append(key)
         return session
+
+    def offer(self, key):
+        """Makes an empty message due in a session, which is sent unless the power is cut before."""
+        self.session(key).flags |= ratchet.PING
+        if key not in self._pings:
+            self._pings.append(key)
 
     def forget(self, key):
         if self._cache.pop(key, None) is not None:
@@ -270,6 +336,7 @@ class Engine:
         secret, payload, iv = (dialect.encrypt_payload(content) + (None, None))[:3]
         keys = []
         changes = []
+        stale = []
         own = self.keys
         identity_key = own.fingerprint if dialect.number == LEGACY else own.identity_key
         for key in targets:
@@ -278,6 +345,10 @@ class Engine:
             if session.lease(self.profile.lease) or due:
                 changes.append(key)
             keys.append(split_device_key(key)[:2] + session.encrypt(secret, identity_key))
+            if session.unanswered >= self.profile.stale and not session.is_set(ratchet.STALE):
+                session.flags |= ratchet.STALE
+                changes.append(key)
+                stale.append((key, "stale"))
         if changes:
             try:
                 self.store.commit([(records.SESSION, key, self._cache[key].stored_state()) for key in changes])
@@ -286,5 +357,6 @@ class Engine:
                 for key in targets:
                     self.forget(key)
                 raise
+        self.notices += stale
         self._trim()
         return Encrypted(dialect.number, self.keys.device, keys, payload, iv)

@@ -12,6 +12,8 @@ from motemo.omemo import dialects, ratchet, records, trust, x3dh
 from motemo.omemo.elements import LEGACY
 from motemo.omemo.records import split_device_key
 
+_FREE = 8
+
 
 def initiate(dialect, keys, bundle):
     """A session that we start, with one of the prekeys of a checked bundle at random (O-006, O-070).
@@ -31,16 +33,27 @@ def initiate(dialect, keys, bundle):
     return session
 
 
-def respond(keys, number, exchange):
-    """A session from the fields of a key exchange (see `decode_exchange`) in dialect `number`, ready to decrypt.
+def respond(engine, key, exchange):
+    """A session from the fields of a key exchange (see `decode_exchange`) of that device, ready to decrypt.
 
-    Raises RemoteError "no-prekey", "bad-point" or "weak-key".
+    Anybody can send key exchanges, and each is much work. So the first `_FREE` are tried that come to nothing, then one
+    of so many: per pinned identity, and for all others together. What comes of a pinned identity lets more in. The rule
+    counts events, not time, and lets the owner's in at last, whatever came before.
+    Raises RemoteError "rate-limit", "no-prekey", "bad-point" or "weak-key".
     """
     prekey_id, signed_prekey_id, identity_key, ephemeral, _ = exchange
+    jid, _, number = split_device_key(key)
+    theirs = fingerprint(identity_key, number)
+    pinned = trust.is_pinned(engine.store, jid, theirs)
+    tries = engine.tries
+    who = (jid, theirs) if pinned else None
+    tries[who] = count = tries.get(who, 0) + 1
+    if count > _FREE and count % _FREE:
+        raise RemoteError("rate-limit")
     dialect = dialects.by_number(number)
+    keys = engine.keys
     signed_prekey = keys.private(records.SIGNED_PREKEY, signed_prekey_id)
     prekey = keys.private(records.PREKEY, prekey_id)
-    theirs = fingerprint(identity_key, number)
     session = ratchet.Session(dialect, identity_key, theirs, ephemeral)
     session.rk = x3dh.respond(dialect, keys.scalar, signed_prekey, prekey, theirs, ephemeral)
     session.dhs = signed_prekey
@@ -59,8 +72,17 @@ def on_bundle(engine, key, bundle, answer):
     pinned = trust.is_pinned(engine.store, split_device_key(key)[0], session.fingerprint)
     if not pinned and not answer:
         raise RemoteError("untrusted")
+    current = engine.session(key)
+    if current and not current.is_answered() and current.is_like(session):
+        engine.offer(key)  # with the same prekey there is no hope for a second one where the first has arrived
+        return
+    if current and pinned:  # a new session is no answer: a stale device stays one
+        session.unanswered = current.unanswered
+        session.flags |= current.flags & ratchet.STALE
+        if current.is_set(ratchet.STALE):
+            engine.notices.append((key, "renewed"))
     changes = overlay.call("motemo.omemo.admission", "admit", engine, key, session, pinned)
+    changes += overlay.call("motemo.omemo.former", "keep", engine, key, session)
     if answer:
         session.flags |= ratchet.PING
-    changes.append((records.SKIPPED, key, None))
     engine.keep(key, session, changes)

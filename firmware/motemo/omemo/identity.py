@@ -33,7 +33,7 @@ def create(store, jid):
         [
             (records.IDENTITY, b"", secrets + public + edwards_to_montgomery(public) + device + jid.encode()),
             keys.counters_record(1, 1, keys.BUNDLE_DIRTY),
-            _signed_prekey(seed, 1),
+            signed_prekey(seed, 1),
         ]
     )
 
@@ -59,7 +59,8 @@ def _draw_device():
             return number
 
 
-def _signed_prekey(seed, number):
+def signed_prekey(seed, number):
+    """The change that adds a new signed prekey of that id, with its signatures for both dialects (O-011)."""
     private = random_bytes(32)
     public = x25519_public(private)
     # The legacy dialect signs the key with its type byte; our sign bit is 0, so the form is that of Ed25519.

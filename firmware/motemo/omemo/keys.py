@@ -52,6 +52,8 @@ class Keys:
     def private(self, kind, number) -> bytes:
         """The private key of a record of kind PREKEY or SIGNED_PREKEY; raises RemoteError "no-prekey"."""
         record = self.store.get(kind, records.id_key(number))
+        if record is None and kind == records.PREKEY:
+            record = self.store.get(records.USED_PREKEY, records.id_key(number))
         if record is None:
             raise RemoteError("no-prekey", "it was used or never made")
         return record[:32]

@@ -15,6 +15,7 @@ def on_devices(engine, jid, devices, dialect):
     name = jid.encode()
     store = engine.store
     former = store.get(records.DEVICES, name)
+    known = [number & ~_LEGACY_BIT for number in _unpack(former) + _unpack(store.get(records.LEGACY_DEVICES, name))]
     changes = []
     if dialect == LEGACY:
         old = _numbers(devices, _LEGACY_BIT)
@@ -32,6 +33,7 @@ def on_devices(engine, jid, devices, dialect):
     for key in list(engine.unusable):
         if split_device_key(key)[0] == jid:
             del engine.unusable[key]
+    return [device for device in sorted(set(devices)) if device not in known]
 
 
 def _numbers(devices, bit):

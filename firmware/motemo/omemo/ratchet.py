@@ -22,10 +22,14 @@ PING = 4  # an empty message is due
 HEARTBEAT = 8  # the ping at counter 53 was asked for in this receiving chain (O-127)
 RECEIVING = 16  # there is a receiving chain
 DROPPED = 32  # skipped keys were dropped, so an old counter need not be a duplicate (O-023)
+ASIDE = 64  # the last message of the device came in the former session
+STALE = 256  # the device has answered nothing for long, and that was told (motemo.omemo.upkeep)
+LEFT_OUT = 512  # it gets nothing any more until it answers, and that was told
 
 _VERSION = 1
 # version, dialect, flags; nine keys; eight counters; prefixes of the former ratchet keys, newest first
 _LAYOUT = "<BBH32s32s32s32s32s32s32s32s32sIIIIIIII64s"
+SIZE = struct.calcsize(_LAYOUT)
 _PREFIX = 8
 _NO_KEY = bytes(32)
 
@@ -58,6 +62,18 @@ class Session:
         self.dhr = their_ratchet_key
         self.flags = INITIATOR
         self._sending_step()
+
+    def is_answered(self) -> bool:
+        """Whether the other side is known to have this session (O-034)."""
+        return self.flags & (INITIATOR | CONFIRMED) != INITIATOR
+
+    def is_of(self, exchange) -> bool:
+        """Whether the fields of a key exchange (see `decode_exchange`) are those of this session (O-035)."""
+        return self.ephemeral == exchange[3] and self.their_identity == exchange[2]
+
+    def is_like(self, other) -> bool:
+        """Whether both were started with the same prekey of the same device."""
+        return self.prekey_id == other.prekey_id and self.their_identity == other.their_identity
 
     def is_set(self, flag) -> bool:
         """Whether one of this module's flags is set."""
@@ -100,6 +116,13 @@ class Session:
         """Whether the stored sending chain stands ahead of this one."""
         return self._lease_ns != self.ns
 
+    def gap(self) -> int:
+        """The most messages in a row that the other side can have missed when it gets the next one.
+
+        Its last ratchet key that we know shows that it had one message of our former chain, the first perhaps.
+        """
+        return self.pn + self.ns
+
     def lease(self, length) -> bool:
         """Makes room for a message; True when `stored_state` must be stored before it leaves."""
         if self.ns < self._lease_ns:
@@ -126,7 +149,7 @@ class Session:
         self.ns += 1
         self.unanswered += 1
         self.flags &= ~PING
-        if self.flags & (INITIATOR | CONFIRMED) != INITIATOR:
+        if self.is_answered():
             return False, data
         return True, dialect.encode_exchange(self.prekey_id, self.signed_prekey_id, identity_key, self.ephemeral, data)
 
@@ -145,6 +168,10 @@ class Session:
             if self.past[at : at + _PREFIX] == dh[:_PREFIX]:
                 return True
         return False
+
+    def is_old(self) -> bool:
+        """Whether the ratchet has turned more than eight times."""
+        return self.past[-_PREFIX:] != bytes(_PREFIX)
 
     def is_current(self, dh) -> bool:
         """Whether messages with that ratchet key may still come."""
@@ -166,7 +193,7 @@ class Session:
 
 def restore(record) -> Session:
     """The session of a stored record; raises StateError "corrupt"."""
-    if len(record) != struct.calcsize(_LAYOUT) or record[0] != _VERSION:
+    if len(record) != SIZE or record[0] != _VERSION:
         raise StateError("corrupt", "session record")
     fields = struct.unpack(_LAYOUT, record)
     session = Session(dialects.by_number(fields[1]), fields[3], fields[4], fields[5])

@@ -12,9 +12,25 @@ DEVICES = 7  # bare JID: the ids of its devices, each in its best dialect (bit 3
 PIN = 8  # bare JID: fingerprints, 32 bytes each
 LEGACY_DEVICES = 9  # as DEVICES, all that are on the legacy list
 PIN_ORIGIN = 10  # bare JID: how each of them was pinned, one byte each (motemo.pinning)
-OPT_OUT = 20  # bare JID: nothing; the account asked for plain text
+FORMER = 14  # device_key: the session that SESSION has replaced, and its skipped keys (motemo.omemo.former)
+USED_PREKEY = 20  # id, 4 bytes: private, public, the ephemeral keys of the key exchanges that used it (O-124)
+OPT_OUT = 21  # bare JID: nothing; the account asked for plain text
 
-ALL = (IDENTITY, COUNTERS, SIGNED_PREKEY, PREKEY, SESSION, SKIPPED, DEVICES, PIN, LEGACY_DEVICES, PIN_ORIGIN, OPT_OUT)
+ALL = (
+    IDENTITY,
+    COUNTERS,
+    SIGNED_PREKEY,
+    PREKEY,
+    SESSION,
+    SKIPPED,
+    DEVICES,
+    PIN,
+    LEGACY_DEVICES,
+    PIN_ORIGIN,
+    FORMER,
+    USED_PREKEY,
+    OPT_OUT,
+)
 
 
 def id_key(number) -> bytes:

@@ -48,8 +48,8 @@ class Skipped:
     def add(self, dh, end, keys, count) -> bool:
         """Keeps `keys`, the last ones of `count` keys that end before counter `end`; False when some were dropped."""
         kept = len(keys) // 32
-        if not count:
-            return True
+        if not kept:
+            return not count
         entries = bytearray()
         for i in range(kept):
             entries.extend(struct.pack("<I", end - kept + i))

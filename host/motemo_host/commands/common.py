@@ -1,26 +1,29 @@
 """What the commands have in common: the options of all, output, and how an account is named."""
 
+import asyncio
 import getpass
 import json
 import logging
 import os
 import signal
 import sys
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from motemo.errors import LocalError
+from motemo.errors import LocalError, MotemoError, StateError
 
 from ..colours import coloured
 from ..home import Credentials, Home, parse_address, parse_server, read_password
 from ..xmpp import Account
 
-__all__ = ["Common", "Login", "Tls", "ask_password", "connect_account", "printable"]
+__all__ = ["Common", "Login", "Tls", "ask_password", "connect_account", "for_each", "printable"]
 
 Tls = Literal["direct", "starttls"]
+Work = Callable[[Home, str], Coroutine[Any, Any, tuple[dict[str, Any], str]]]  # home, board: the document, the text
 
 
 @Parameter(name="*")
@@ -127,6 +130,29 @@ def connect_account(credentials: Credentials, owners: list[str]) -> Account:
         ca=credentials.ca,
         owners=owners,
     )
+
+
+def for_each(boards: tuple[str, ...], common: Common | None, work: Work) -> None:
+    """Works on one board after the other, the others too when one fails; each has its document and its lines."""
+    common = common or Common()
+    if not boards:
+        raise LocalError("format", "which board? Name its serial port, or its JID while its gateway runs here")
+    home = common.open_home()
+    failed: list[MotemoError] = []
+    for board in boards:
+        try:
+            document, text = asyncio.run(work(home, board))
+        except MotemoError as error:
+            if len(boards) == 1:
+                raise
+            failed.append(error)
+            common.show(
+                {"board": board, "error": {"reason": error.reason, "text": error.text}}, f"{board}\n  {error.text}"
+            )
+        else:
+            common.show({"board": board, **document}, f"{board}\n{text}")
+    if failed:
+        raise StateError(failed[0].reason, f"{len(failed)} of {len(boards)} boards failed; see there")
 
 
 def printable(text: str) -> str:

@@ -14,8 +14,7 @@ from ..home import Credentials, Home, RetiringBoard, locked, parse_address
 from ..pins import gateway_of, is_jid, port_name
 from ..retirement import over_port, without_board
 from ..serialport import SerialPort
-from .common import Common, connect_account
-from .trust import for_each
+from .common import Common, connect_account, for_each
 
 _MOST_REASON = 200  # bytes
 _RELEASE_SECONDS = 15

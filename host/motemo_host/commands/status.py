@@ -37,7 +37,10 @@ def _lines(fields: dict[str, Any]):
         yield f"label        {fields['label']}"
     yield f"firmware     {fields['version']}, up {fields['uptime']} s, a reading every {fields['every']} s"
     yield f"sensors      {', '.join(fields['sensors']) or 'none'}; commands: {', '.join(fields['commands']) or 'none'}"
-    yield f"sessions     {fields['sessions']}; waiting {fields['outbox']} readings, dropped {fields['dropped']}"
+    waiting = f"waiting {fields['outbox']} readings, dropped {fields['dropped']}"
+    yield f"sessions     {fields['sessions']}, stale {fields.get('stale', 0)}; {waiting}"
+    if fields.get("own_devices"):
+        yield f"warning      {fields['own_devices']} other devices on the board's account, where only it should be"
     yield f"heap         {fields['heap_free']} bytes free, lowest {fields['heap_least']}"
     yield f"flash        {fields['flash_used']} bytes of journal"
     yield f"faults       {_counts(fields['counters'])}"

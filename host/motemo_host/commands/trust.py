@@ -1,7 +1,6 @@
 """`motemo trust`: who may read and command a board that runs."""
 
-import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -11,9 +10,7 @@ from motemo.errors import LocalError, MotemoError, StateError
 from ..fingerprint import Pin, grouped, parse_pin
 from ..home import Home
 from ..pins import ask_board
-from .common import Common
-
-Work = Callable[[Home, str], Coroutine[Any, Any, tuple[dict[str, Any], str]]]  # home, board: the document, the text
+from .common import Common, for_each
 
 
 def list_(*boards: str, common: Common | None = None) -> None:
@@ -113,26 +110,3 @@ async def _unpin(home: Home, board: str, one: Pin, force: bool) -> int:
 
 def _hex(fingerprints: Sequence[bytes]) -> list[str]:
     return [one.hex() for one in fingerprints]
-
-
-def for_each(boards: tuple[str, ...], common: Common | None, work: Work) -> None:
-    """Works on one board after the other, the others too when one fails; each has its document and its lines."""
-    common = common or Common()
-    if not boards:
-        raise LocalError("format", "which board? Name its serial port, or its JID while its gateway runs here")
-    home = common.open_home()
-    failed: list[MotemoError] = []
-    for board in boards:
-        try:
-            document, text = asyncio.run(work(home, board))
-        except MotemoError as error:
-            if len(boards) == 1:
-                raise
-            failed.append(error)
-            common.show(
-                {"board": board, "error": {"reason": error.reason, "text": error.text}}, f"{board}\n  {error.text}"
-            )
-        else:
-            common.show({"board": board, **document}, f"{board}\n{text}")
-    if failed:
-        raise StateError(failed[0].reason, f"{len(failed)} of {len(boards)} boards failed; see there")
