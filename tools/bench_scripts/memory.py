@@ -73,9 +73,9 @@ class Owner(_account.Account):
         """This PEP does what is needed."""
 
     async def fetch_devices(self, jid: str, dialect: int = OMEMO2) -> list[Device]:
-        if dialect != OMEMO2:
-            return []
-        return [Device(self.engine.keys.device)] if jid == _pair.OWNER else self._devices
+        if jid == _pair.OWNER:
+            return [Device(self.engine.keys.device)] if dialect == OMEMO2 else []
+        return self._devices
 
     async def fetch_bundle(self, jid: str, device: int, dialect: int = OMEMO2):
         return make_bundle(self.engine.keys) if jid == _pair.OWNER else self._published
@@ -84,8 +84,6 @@ class Owner(_account.Account):
         self._published = published
 
     async def announce(self, device: Device, dialect: int = OMEMO2) -> None:
-        if dialect != OMEMO2:
-            return
         self._devices = [device]
         self.engine.on_devices(self.jid, [device.id])
 
