@@ -88,12 +88,31 @@ async def _reach(path: str, progress: Progress) -> BoardLink:
         await link.connect(timeout=15)  # a prompt is noticed at once; an agent may be busy
     except StateError:
         if not link.at_prompt:
-            raise
+            link = await _interrupt(path)
+    if link.at_prompt:
         await asyncio.to_thread(
             install, path, lambda done, total, name: progress("install", f"{name} ({100 * done // max(total, 1)} %)")
         )
         link = BoardLink(SerialPort(path))
         await link.connect(timeout=20)
+    return link
+
+
+async def _interrupt(path: str) -> BoardLink:
+    """The link to a silent board after a Ctrl-C: an installation that was cut off waits for the rest of a program.
+
+    A running agent leaves the Ctrl-C alone. Without an agent the link has ended, with `at_prompt` set; else StateError.
+    """
+    port = SerialPort(path)
+    await port.open()
+    await port.write(b"\x03")
+    await port.close()
+    link = BoardLink(SerialPort(path))
+    try:
+        await link.connect(timeout=10)
+    except StateError:
+        if not link.at_prompt:
+            raise
     return link
 
 
