@@ -228,7 +228,14 @@ class Agent:
     def miss(self, jid, device, reason):
         """Counts and logs a message that is not shown to anybody, or not done: never its content."""
         self.count(reason)
+        self._log_message(jid, device, reason)
+
+    def _log_message(self, jid, device, reason):
         self.log("message of {} device {}: {}".format(jid, device, reason))
+
+    def request(self, function, *arguments):
+        """The coroutine of a function of the northbound's `requests`, whose code is loaded for the call."""
+        return overlay.call(self.northbound.requests, function, self.northbound, *arguments)
 
     def on_devices(self, jid, devices, dialect=OMEMO2):
         """Takes a device list, asked for or not; the own ones must have our id (O-060)."""
@@ -266,7 +273,7 @@ class Agent:
         self.wake()
 
     def _unreadable(self, jid, device, reason):
-        self.log("message of {} device {}: {}".format(jid, device, reason))
+        self._log_message(jid, device, reason)
         if trust.pins(self.store, jid):
             overlay.call("motemo.notices", "unreadable", self, jid, device, reason)
 
@@ -343,7 +350,7 @@ class Agent:
             try:
                 await self._work()
             except MotemoError as error:
-                self.engine.count(error.reason)
+                self.count(error.reason)
                 self.log("sending: " + str(error))
                 await asyncio.sleep(_RETRY_SECONDS)
                 self.wake()
@@ -355,7 +362,7 @@ class Agent:
 
     def _out_of_memory(self):
         self.collect()
-        self.engine.count("memory")
+        self.count("memory")
         self.log("the heap was too small")
 
     async def _work(self):
@@ -428,7 +435,7 @@ class Agent:
                 return
             if error.reason != "no-devices":
                 raise
-            self.engine.count("no-devices")
+            self.count("no-devices")
             self.log("message for {}: no-devices".format(jid))
             if time.time() >= self._look_again:
                 self._look_again = time.time() + _LOOK_AGAIN_SECONDS
@@ -443,7 +450,7 @@ class Agent:
         stamp = 0 if self._clock is None else moment + self._clock
         owners = trust.owners(self.store)
         if not owners:
-            self.engine.count("no-devices")
+            self.count("no-devices")
         for jid in owners:
             if jid in self._reached[1]:
                 continue

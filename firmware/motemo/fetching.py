@@ -1,6 +1,5 @@
 """Fetching what the engine needs to reach accounts. Seldom needed, so apart from `motemo.agent`."""
 
-from motemo import overlay
 from motemo.errors import MotemoError
 from motemo.omemo.elements import LEGACY, OMEMO2
 
@@ -26,7 +25,7 @@ async def _fetch_devices(agent, jid):
     """Whether the list of omemo:2 came; a list that the server does not give is as it was."""
     for dialect in (LEGACY, OMEMO2):
         try:
-            found = await _request(agent, "fetch_devices", jid, None, dialect)
+            found = await agent.request("fetch_devices", jid, None, dialect)
         except MotemoError as error:
             _log(agent, jid, error)
             if error.reason != "not-found":
@@ -42,7 +41,7 @@ async def _fetch_devices(agent, jid):
 
 async def _fetch_bundle(agent, jid, device, dialect):
     try:
-        agent.engine.on_bundle(jid, device, await _request(agent, "fetch_bundle", jid, device, dialect))
+        agent.engine.on_bundle(jid, device, await agent.request("fetch_bundle", jid, device, dialect))
     except MotemoError as error:
         _log(agent, jid, error)
         if error.reason == "not-found":
@@ -53,7 +52,3 @@ def _log(agent, jid, error):
     if error.reason in ("offline", "timeout"):
         raise error
     agent.log("keys of {}: {}".format(jid, error.reason))
-
-
-def _request(agent, function, *arguments):
-    return overlay.call(agent.northbound.requests, function, agent.northbound, *arguments)

@@ -25,10 +25,15 @@ def complete(keys):
     key = records.id_key(keys.newest_signed_prekey)
     record = keys.store.get(records.SIGNED_PREKEY, key)
     if len(record) == 128:
-        seed = keys.store.get(records.IDENTITY, b"")[:32]
-        record += overlay.call("motemo.crypto.ed25519", "ed25519_sign", seed, b"\5" + record[32:64])
+        record += sign(keys.store, b"\5" + record[32:64])
         keys.flags |= BUNDLE_DIRTY
         keys.store.commit([(records.SIGNED_PREKEY, key, record), keys.counters()])
+
+
+def sign(store, data):
+    """The signature of the identity key in the store over the data (O-011)."""
+    seed = store.get(records.IDENTITY, b"")[:32]
+    return overlay.call("motemo.crypto.ed25519", "ed25519_sign", seed, data)
 
 
 def pack(keys):

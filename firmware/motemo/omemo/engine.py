@@ -163,15 +163,16 @@ class Engine:
                 blocked = True
                 continue
             for key in self._listed(jid) or ():
-                if self._is_other(key) and self.is_trusted(key):
-                    session = self.peek(key)
-                    if session.gap() >= _MOST_GAP:
-                        if not session.is_set(ratchet.LEFT_OUT):
-                            overlay.call(_UPKEEP, "leave_out", self, key)
-                    elif records_json and session.is_set(ratchet.STALE) and self._hold_back(key):
-                        held = True
-                    else:
-                        targets.append(key)
+                session = self.peek(key)
+                if not self._is_other(key) or not self._trusts(key, session):
+                    continue
+                if session.gap() >= _MOST_GAP:
+                    if not session.is_set(ratchet.LEFT_OUT):
+                        overlay.call(_UPKEEP, "leave_out", self, key)
+                elif records_json and session.is_set(ratchet.STALE) and self._hold_back(key):
+                    held = True
+                else:
+                    targets.append(key)
         if not targets:
             if held:
                 return None
@@ -274,13 +275,14 @@ class Engine:
         return None if session is None else session.fingerprint
 
     def is_trusted(self, key):
-        return trust.is_pinned(self.store, split_device_key(key)[0], self.fingerprint(key))
+        return self._trusts(key, self.peek(key))
+
+    def _trusts(self, key, session):
+        return session is not None and trust.is_pinned(self.store, split_device_key(key)[0], session.fingerprint)
 
     def _has_good_session(self, key):
         session = self.peek(key)
-        if session is None or session.gap() >= _RENEW_GAP:
-            return False
-        return trust.is_pinned(self.store, split_device_key(key)[0], session.fingerprint)
+        return self._trusts(key, session) and session.gap() < _RENEW_GAP
 
     def _hold_back(self, key):
         held = self._held.pop(key, 0) + 1
