@@ -24,6 +24,7 @@ from motemo.store.journal import Journal
 
 from .arrivals import Arrivals
 from .labels import valid
+from .pep import listed_devices
 from .readings import Reading, Readings, parse_senml
 from .stanzas import Device
 from .xmpp import Account, Received
@@ -345,13 +346,7 @@ class Collector:
 
     async def _fetch_devices(self, jid: str) -> None:
         for dialect in reversed(DIALECTS):
-            try:
-                devices = await self._account.pep.fetch_devices(jid, dialect)
-            except RemoteError as error:
-                if error.reason != "not-found":
-                    raise
-                devices = []
-            self._take_devices(jid, devices, dialect)
+            self._take_devices(jid, await listed_devices(self._account.pep, jid, dialect), dialect)
 
     async def _fetch(self, jids: list[str]) -> None:
         refused = []

@@ -11,20 +11,23 @@ import secrets
 import time
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from motemo.errors import REASONS, MotemoError, RemoteError, StateError
 from motemo.omemo.bundle import unpack
 from motemo.omemo.elements import DIALECTS, LEGACY, Bundle, Encrypted
 from motemo.omemo.forms import form_for, key_for
 
+from .pep import listed_devices
 from .queue import Outbound, Queue
 from .stanzas import Device, bare_jid, forms_from_text, forms_to_text
 from .xmpp import Account, Received
 
-__all__ = ["BoardLink", "Gateway", "run"]
+__all__ = ["BoardLink", "Gateway", "run_beside"]
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 MAX_DEVICES = 16  # ids of one device list that a board gets; more are only counted
 _TOGETHER = 32  # messages on their way to the server at once
@@ -329,12 +332,7 @@ class Gateway:
         changes = None
         while changes != self._changes[jid, dialect]:  # an answer older than what the board was told would undo that
             changes = self._changes[jid, dialect]
-            try:
-                devices = await self._account.pep.fetch_devices(jid, dialect)
-            except RemoteError as error:
-                if error.reason != "not-found":
-                    raise
-                devices = []  # no OMEMO there (P-09)
+            devices = await listed_devices(self._account.pep, jid, dialect)
         return self._reduced(jid, devices, dialect)
 
     async def _fetch_bundle(self, message: dict[str, Any]) -> dict[str, Any]:
@@ -377,6 +375,18 @@ class Gateway:
         return {"type": "result"}
 
 
-async def run(link: BoardLink, account: Account, queue: Queue) -> None:
-    """Bridge one board and its account until cancelled; see `Gateway.run` for the errors."""
-    await Gateway(link, account, queue).run()
+async def run_beside(link: BoardLink, account: Account, queue: Queue, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, for as long as which one board and its account are bridged.
+
+    Raises what `work` raises; or, when the bridge ends before it, what ended that (see `Gateway.run`).
+    """
+    gateway, working = asyncio.create_task(Gateway(link, account, queue).run()), asyncio.create_task(work)
+    try:
+        await asyncio.wait({gateway, working}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            gateway.result()
+        return working.result()
+    finally:
+        for task in (gateway, working):
+            task.cancel()
+        await asyncio.gather(gateway, working, return_exceptions=True)

@@ -28,7 +28,7 @@ from .stanzas import (
     legacy_form,
 )
 
-__all__ = ["PUBSUB_NS", "Pep"]
+__all__ = ["PUBSUB_NS", "Pep", "listed_devices"]
 
 PUBSUB_NS = "http://jabber.org/protocol/pubsub"
 _ITEMS = f"{{{PUBSUB_NS}}}pubsub/{{{PUBSUB_NS}}}items/{{{PUBSUB_NS}}}item"
@@ -258,6 +258,16 @@ class Pep:
         for name, value in values.items():
             form.add_field(var=name, ftype="hidden" if name == "FORM_TYPE" else None, value=value)
         return form
+
+
+async def listed_devices(pep: Pep, jid: str, dialect: int) -> list[Device]:
+    """Return the device list of an account, empty if it has none: no OMEMO there (P-09). Raises RemoteError."""
+    try:
+        return await pep.fetch_devices(jid, dialect)
+    except RemoteError as error:
+        if error.reason != "not-found":
+            raise
+        return []
 
 
 def _error(error: XMPPError, doing: str, reasons: dict[str, str] | None = None) -> MotemoError:

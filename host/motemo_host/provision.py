@@ -15,9 +15,10 @@ from motemo.omemo.exchange import fingerprint
 from motemo.omemo.vetting import check_signature
 
 from .boardlink import BoardLink
-from .gateway import Gateway
+from .gateway import run_beside
 from .home import Credentials, Home, KnownBoard
 from .install import install
+from .pep import listed_devices
 from .queue import Queue
 from .serialport import SerialPort
 from .xmpp import Account, Received
@@ -149,22 +150,14 @@ async def _announce(
     """Proxies for the board until its bundle and its id are on the server."""
     progress("publish", "the board publishes its keys")
     queue = Queue(home.queue(account.jid))
-    gateway = asyncio.create_task(Gateway(link, account, queue).run())
-    published = asyncio.create_task(_published(link, account, device, early))
     try:
         async with asyncio.timeout(_PUBLISH_SECONDS):
-            await asyncio.wait({gateway, published}, return_when=asyncio.FIRST_COMPLETED)
-        if gateway.done():
-            gateway.result()
-        published.result()
+            await run_beside(link, account, queue, _published(link, account, device, early))
     except TimeoutError:
         raise RemoteError(
             "timeout", "the board did not get its keys onto the server; run this again, or see motemo status"
         ) from None
     finally:
-        for task in (gateway, published):
-            task.cancel()
-        await asyncio.gather(gateway, published, return_exceptions=True)
         queue.close()
 
 
@@ -190,13 +183,7 @@ async def _listed(account: Account, jid: str) -> list[bytes]:
     """The fingerprints of the devices that an account lists now, in either dialect (first use, design section 5)."""
     fingerprints = []
     for dialect in DIALECTS:
-        try:
-            devices = await account.pep.fetch_devices(jid, dialect)
-        except RemoteError as error:
-            if error.reason != "not-found":
-                raise
-            continue
-        for device in devices:
+        for device in await listed_devices(account.pep, jid, dialect):
             try:
                 bundle = await account.pep.fetch_bundle(jid, device.id, dialect)
                 check_signature(bundle)

@@ -9,7 +9,7 @@ from typing import Any
 from motemo.errors import StateError
 
 from .boardlink import BoardLink
-from .gateway import Gateway
+from .gateway import run_beside
 from .home import Credentials, Home, RetiringBoard, locked
 from .queue import Queue
 from .xmpp import Account
@@ -50,17 +50,9 @@ async def over_port(
     """The same for a board without a gateway: one runs for as long as that takes."""
     with locked(home.gateway(login.jid), f"the queue of {login.jid}"):
         queue = Queue(home.queue(login.jid))
-        gateway = asyncio.create_task(Gateway(link, account, queue).run())
-        work = asyncio.create_task(over_link(link, account, queue, home, port, reason))
         try:
-            await asyncio.wait({gateway, work}, return_when=asyncio.FIRST_COMPLETED)
-            if not work.done():
-                gateway.result()
-            return work.result()
+            return await run_beside(link, account, queue, over_link(link, account, queue, home, port, reason))
         finally:
-            for task in (gateway, work):
-                task.cancel()
-            await asyncio.gather(gateway, work, return_exceptions=True)
             queue.close()
 
 
