@@ -1,46 +1,31 @@
 """The legacy dialect against python-omemo (oldmemo), in one process, alone and beside omemo:2."""
 
-import random
+import functools
 import xml.etree.ElementTree as ET
 
-import omemo
 import pytest
 import xeddsa
 
 from motemo.crypto.points import edwards_to_montgomery
 from motemo.errors import RemoteError, StateError
-from motemo.omemo import bundle, identity, records, trust, wire
 from motemo.omemo import legacy as dialect
+from motemo.omemo import records, trust, wire
 from motemo.omemo.elements import LEGACY, OMEMO2, Encrypted
-from motemo.omemo.engine import Engine
 from motemo.omemo.keys import BUNDLE_DIRTY
-from motemo.profile import Profile
 from motemo_host import stanzas
 from tests.bundles import make_bundle, note_published
 from tests.covers import covers
-from tests.interop import test_twomemo
-from tests.memory_store import MemoryStore
+from tests.interop import conversation, test_twomemo
+from tests.interop.conversation import ALICE, BOARD, parse, to_xml
 from tests.peers import python_omemo
 from tests.peers.python_omemo import Account, Directory
 from tests.sessions import lose_sessions
 
-BOARD = "board@example.org"
-ALICE = "alice@example.org"
 BOTH = (python_omemo.NS, python_omemo.LEGACY)
 
 
-class Board:
+class Board(conversation.Board):
     """An engine whose public data stands in the directory, in both dialects."""
-
-    def __init__(self, directory, store=None, profile=None):
-        self.directory = directory
-        self.store = store or MemoryStore()
-        self.profile = profile or Profile(prekeys=25)
-        if store is None:
-            identity.create(self.store, BOARD)
-        self.engine = Engine(self.store, self.profile)
-        bundle.fill(self.engine.keys, self.profile.prekeys)
-        self.publish()
 
     def publish(self):
         own = self.engine.keys
@@ -49,10 +34,6 @@ class Board:
             part.bundles[BOARD, own.device] = ET.tostring(stanzas.bundle_to_xml(form))
             part.devices[BOARD] = {own.device: None}
         note_published(own, newest)
-
-    def restart(self):
-        """What a power cut leaves."""
-        return Board(self.directory, self.store.copy(), self.profile)
 
     def learn(self, jid=ALICE):
         for number, part in ((LEGACY, self.directory.legacy), (OMEMO2, self.directory)):
@@ -71,25 +52,9 @@ class Board:
         assert sealed.dialect == LEGACY and sealed.legacy is None
         return to_xml(sealed)
 
-    def ping(self):
-        ping = self.engine.next_ping()
-        return ping and to_xml(ping[1])
-
-    def open(self, xml):
-        opened = self.engine.open(ALICE, parse(xml))
-        return opened.envelope and opened.envelope.body
-
 
 def legacy_bundle(board):
     return stanzas.legacy_form(make_bundle(board.engine.keys))
-
-
-def to_xml(encrypted):
-    return ET.tostring(stanzas.encrypted_to_xml(encrypted))
-
-
-def parse(xml):
-    return stanzas.encrypted_from_xml(ET.fromstring(xml))
 
 
 def header(xml):
@@ -109,6 +74,9 @@ def pinned(board, alice):
     trust.pin(board.store, ALICE, [edwards_to_montgomery(alice.identity_key)])
 
 
+converse = functools.partial(conversation.converse, wrap=str.encode, read=read, command="command {} ä")
+
+
 @pytest.fixture
 async def pair():
     directory = Directory()
@@ -117,50 +85,6 @@ async def pair():
     pinned(board, alice)
     yield board, alice
     await alice.stop()
-
-
-async def converse(board, alice, count, seed):
-    """`count` messages each way, some lost, late or doubled; what is not lost arrives once and is right."""
-    rng = random.Random(seed)
-    to_board, to_alice = [], []
-    got_board, got_alice = [], []
-    sent_board, sent_alice = [], []
-    for number in range(count):
-        to_alice.append((number, board.seal(f"reading {number}")))
-        to_board.append((number, await alice.encrypt(BOARD, f"command {number} ä".encode())))
-        for queue, sent in ((to_alice, sent_alice), (to_board, sent_board)):
-            if rng.random() < 0.1:
-                queue.pop()
-                continue
-            sent.append(number)
-            if rng.random() < 0.1:
-                queue.append(queue[-1])
-        if rng.random() < 0.4:
-            rng.shuffle(to_alice)
-            rng.shuffle(to_board)
-            await deliver(board, alice, to_alice, to_board, got_board, got_alice)
-    await deliver(board, alice, to_alice, to_board, got_board, got_alice)
-    assert sorted(got_board) == sent_board
-    assert sorted(got_alice) == sent_alice
-
-
-async def deliver(board, alice, to_alice, to_board, got_board, got_alice):
-    for number, xml in to_board:
-        try:
-            assert board.open(xml) == f"command {number} ä"
-        except RemoteError as error:
-            assert error.reason == "duplicate" and number in got_board
-        else:
-            got_board.append(number)
-    for number, xml in to_alice:
-        if number in got_alice:
-            with pytest.raises(omemo.OMEMOException):
-                await read(alice, xml)
-        else:
-            assert await read(alice, xml) == f"reading {number}"
-            got_alice.append(number)
-    to_alice.clear()
-    to_board.clear()
 
 
 @covers("O-034", "O-087", "M-04")

@@ -1,41 +1,26 @@
 """The engine against python-omemo (twomemo), in one process: code that we did not write on the other end."""
 
-import random
+import functools
 import xml.etree.ElementTree as ET
 
-import omemo
 import pytest
 
 from motemo.crypto.points import edwards_to_montgomery
 from motemo.errors import RemoteError, StateError
-from motemo.omemo import admission, bundle, envelope, envelope_reader, identity, records, trust, wire
+from motemo.omemo import admission, envelope, envelope_reader, records, trust, wire
 from motemo.omemo.dialects import OMEMO2
-from motemo.omemo.engine import Engine
 from motemo.omemo.keys import BUNDLE_DIRTY
-from motemo.profile import Profile
 from motemo_host import stanzas
 from tests.bundles import make_bundle, note_published
 from tests.covers import covers
-from tests.memory_store import MemoryStore
+from tests.interop import conversation
+from tests.interop.conversation import ALICE, BOARD, to_xml
 from tests.peers.python_omemo import Account, Directory
 from tests.sessions import lose_sessions
 
-BOARD = "board@example.org"
-ALICE = "alice@example.org"
 
-
-class Board:
+class Board(conversation.Board):
     """An engine whose public data stands in the directory."""
-
-    def __init__(self, directory, store=None, profile=None):
-        self.directory = directory
-        self.store = store or MemoryStore()
-        self.profile = profile or Profile(prekeys=25)
-        if store is None:
-            identity.create(self.store, BOARD)
-        self.engine = Engine(self.store, self.profile)
-        bundle.fill(self.engine.keys, self.profile.prekeys)
-        self.publish()
 
     def publish(self):
         own = self.engine.keys
@@ -43,10 +28,6 @@ class Board:
         self.directory.bundles[BOARD, own.device] = ET.tostring(stanzas.bundle_to_xml(newest))
         self.directory.devices[BOARD] = {own.device: None}
         note_published(own, newest)
-
-    def restart(self):
-        """What a power cut leaves."""
-        return Board(self.directory, self.store.copy(), self.profile)
 
     def learn(self, jid):
         self.engine.on_devices(jid, list(self.directory.devices[jid]))
@@ -60,18 +41,6 @@ class Board:
 
     def seal(self, body):
         return to_xml(self.engine.seal([ALICE], body))
-
-    def ping(self):
-        ping = self.engine.next_ping()
-        return ping and to_xml(ping[1])
-
-    def open(self, xml):
-        opened = self.engine.open(ALICE, stanzas.encrypted_from_xml(ET.fromstring(xml)))
-        return opened.envelope and opened.envelope.body
-
-
-def to_xml(encrypted):
-    return ET.tostring(stanzas.encrypted_to_xml(encrypted))
 
 
 def header(xml):
@@ -91,6 +60,9 @@ async def read(alice, xml):
     return plaintext and envelope_reader.read(plaintext, BOARD).body
 
 
+converse = functools.partial(conversation.converse, wrap=wrap, read=read)
+
+
 @pytest.fixture
 async def pair():
     directory = Directory()
@@ -99,50 +71,6 @@ async def pair():
     trust.pin(board.store, ALICE, [edwards_to_montgomery(alice.identity_key)])
     yield board, alice
     await alice.stop()
-
-
-async def converse(board, alice, count, seed):
-    """`count` messages each way, some lost, late or doubled; what is not lost arrives once and is right."""
-    rng = random.Random(seed)
-    to_board, to_alice = [], []
-    got_board, got_alice = [], []
-    sent_board, sent_alice = [], []
-    for number in range(count):
-        to_alice.append((number, board.seal(f"reading {number}")))
-        to_board.append((number, await alice.encrypt(BOARD, wrap(f"command {number}"))))
-        for queue, sent in ((to_alice, sent_alice), (to_board, sent_board)):
-            if rng.random() < 0.1:
-                queue.pop()
-                continue
-            sent.append(number)
-            if rng.random() < 0.1:
-                queue.append(queue[-1])
-        if rng.random() < 0.4:
-            rng.shuffle(to_alice)
-            rng.shuffle(to_board)
-            await deliver(board, alice, to_alice, to_board, got_board, got_alice)
-    await deliver(board, alice, to_alice, to_board, got_board, got_alice)
-    assert sorted(got_board) == sent_board
-    assert sorted(got_alice) == sent_alice
-
-
-async def deliver(board, alice, to_alice, to_board, got_board, got_alice):
-    for number, xml in to_board:
-        try:
-            assert board.open(xml) == f"command {number}"
-        except RemoteError as error:
-            assert error.reason == "duplicate" and number in got_board
-        else:
-            got_board.append(number)
-    for number, xml in to_alice:
-        if number in got_alice:
-            with pytest.raises(omemo.OMEMOException):
-                await read(alice, xml)
-        else:
-            assert await read(alice, xml) == f"reading {number}"
-            got_alice.append(number)
-    to_alice.clear()
-    to_board.clear()
 
 
 @covers("O-001", "O-006", "O-008", "O-020", "O-028", "O-029", "O-030", "O-031", "O-033", "O-034", "O-041", "O-042")

@@ -11,7 +11,7 @@ from motemo_host import stanzas
 from tests.bundles import make_bundle
 from tests.covers import covers
 from tests.interop import test_oldmemo, test_twomemo
-from tests.interop.test_twomemo import ALICE, BOARD, to_xml
+from tests.interop.conversation import ALICE, BOARD, to_xml
 from tests.peers import python_omemo
 from tests.peers.python_omemo import Account, Directory
 
