@@ -8,6 +8,7 @@ from hypothesis import settings
 from tests.interpreters import InterpreterFile
 from tests.peers.omemo_peer import Peer
 from tests.peers.prosody import Prosody
+from tests.system.stage import Stage
 
 # No deadline: the machines of the tests are small and shared.
 settings.register_profile("motemo", deadline=None)
@@ -42,6 +43,14 @@ def prosody():
     """A running XMPP server, see `tests.peers.prosody.Prosody`; accounts of one test are not those of another."""
     with Prosody() as server:
         yield server
+
+
+@pytest.fixture
+def stage(prosody, tmp_path):
+    """A `Stage` of the test's own."""
+    stage = Stage(prosody, tmp_path)
+    yield stage
+    stage.close()
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import asyncio
 from motemo.crypto.points import edwards_to_montgomery
 from motemo.omemo import records, trust
 from tests.covers import covers
-from tests.interop.test_board_peer import SILENT_MAIN, first_readings, linked, stage  # noqa: F401 (a fixture)
+from tests.interop.test_board_peer import SILENT_MAIN, first_readings, linked
 from tests.peers.omemo_peer import LEGACY, OMEMO2
 from tests.system.stage import COUNTING_MAIN, read_journal
 
@@ -25,7 +25,7 @@ def harmless(status):
 
 
 @covers("O-034", "O-062", "M-04", "M-05")
-async def test_the_board_begins_and_a_legacy_client_reads_and_commands(start_peer, stage):  # noqa: F811
+async def test_the_board_begins_and_a_legacy_client_reads_and_commands(start_peer, stage):
     peer = await start_peer("legacyreader", dialects=(LEGACY,))
     board, jid, gateway = await linked(stage, "boardspeakslegacy", COUNTING_MAIN, owner(peer), "--every", "1")
     await first_readings(peer, jid, LEGACY)
@@ -43,7 +43,7 @@ async def test_the_board_begins_and_a_legacy_client_reads_and_commands(start_pee
 
 
 @covers("O-120")
-async def test_a_legacy_client_begins_and_the_ping_of_the_board_completes_its_session(start_peer, stage):  # noqa: F811
+async def test_a_legacy_client_begins_and_the_ping_of_the_board_completes_its_session(start_peer, stage):
     peer = await start_peer("legacybegins", dialects=(LEGACY,))
     _, jid, gateway = await linked(stage, "boardhearslegacy", SILENT_MAIN, peer.jid)  # pinned at first use
     await peer.send(jid, "set relay on")
@@ -57,7 +57,7 @@ async def test_a_legacy_client_begins_and_the_ping_of_the_board_completes_its_se
 
 
 @covers("O-084", "O-085", "O-090")
-async def test_a_mixed_account_gets_both_forms_in_one_stanza(start_peer, stage):  # noqa: F811
+async def test_a_mixed_account_gets_both_forms_in_one_stanza(start_peer, stage):
     old = await start_peer("mixed", dialects=(LEGACY,))
     new = await start_peer("mixed")
     # First use pins the devices on both lists, each once.

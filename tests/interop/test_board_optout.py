@@ -3,23 +3,15 @@
 import asyncio
 import base64
 
-import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from motemo.crypto.points import edwards_to_montgomery
 from motemo.omemo import ratchet, records
 from tests.covers import covers
 from tests.interop.test_board_peer import SILENT_MAIN, linked
-from tests.system.stage import COUNTING_MAIN, Stage, read_journal, until
+from tests.system.stage import COUNTING_MAIN, read_journal, until
 
 OMEMO2 = "urn:xmpp:omemo:2"
-
-
-@pytest.fixture
-def stage(prosody, tmp_path):
-    stage = Stage(prosody, tmp_path)
-    yield stage
-    stage.close()
 
 
 async def drain(peer):

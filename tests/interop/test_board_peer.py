@@ -2,13 +2,11 @@
 
 import asyncio
 
-import pytest
-
 from motemo.crypto.points import edwards_to_montgomery
 from motemo.omemo import ratchet, records
 from tests.covers import covers
 from tests.peers.omemo_peer import OMEMO2
-from tests.system.stage import COUNTING_MAIN, Stage, read_journal
+from tests.system.stage import COUNTING_MAIN, read_journal
 
 # Says nothing by itself, so that its owner begins the session.
 SILENT_MAIN = """
@@ -24,13 +22,6 @@ def relay(state):
 
 agent.run()
 """
-
-
-@pytest.fixture
-def stage(prosody, tmp_path):
-    stage = Stage(prosody, tmp_path)
-    yield stage
-    stage.close()
 
 
 async def linked(stage, name, main, owner, *words):

@@ -5,20 +5,11 @@ import subprocess
 import time
 import xml.etree.ElementTree as ET
 
-import pytest
-
 from motemo import settings
 from motemo.omemo import records
 from tests.covers import covers
 from tests.peers.omemo_peer import LEGACY, OMEMO2, Peer
-from tests.system.stage import COUNTING_MAIN, MOTEMO, Stage, read_journal, until
-
-
-@pytest.fixture
-def stage(prosody, tmp_path):
-    stage = Stage(prosody, tmp_path)
-    yield stage
-    stage.close()
+from tests.system.stage import COUNTING_MAIN, MOTEMO, read_journal, until
 
 
 def secrets_of(stage, board):

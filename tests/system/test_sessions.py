@@ -1,16 +1,7 @@
 """`motemo sessions`: a board that runs makes new sessions, by the gateway, by chat and over the port."""
 
-import pytest
-
 from tests.covers import covers
-from tests.system.stage import COUNTING_MAIN, Stage, until
-
-
-@pytest.fixture
-def stage(prosody, tmp_path):
-    stage = Stage(prosody, tmp_path)
-    yield stage
-    stage.close()
+from tests.system.stage import COUNTING_MAIN, until
 
 
 @covers("O-126")

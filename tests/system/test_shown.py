@@ -2,20 +2,12 @@
 
 import asyncio
 
-import pytest
 from slixmpp import JID
 
 from motemo.crypto.points import edwards_to_montgomery
 from tests.covers import covers
 from tests.interop.test_board_peer import SILENT_MAIN, linked
-from tests.system.stage import COUNTING_MAIN, Stage, until
-
-
-@pytest.fixture
-def stage(prosody, tmp_path):
-    stage = Stage(prosody, tmp_path)
-    yield stage
-    stage.close()
+from tests.system.stage import COUNTING_MAIN, until
 
 
 @covers("O-055", "O-058")

@@ -2,17 +2,8 @@
 
 import time
 
-import pytest
-
 from tests.covers import covers
-from tests.system.stage import COUNTING_MAIN, Stage, until
-
-
-@pytest.fixture
-def stage(prosody, tmp_path):
-    stage = Stage(prosody, tmp_path)
-    yield stage
-    stage.close()
+from tests.system.stage import COUNTING_MAIN, until
 
 
 @covers("O-140", "T-14")
