@@ -62,6 +62,8 @@ def receive(engine, key, exchange, data, identity_key):
     if not late and _returns(current, session, was_answered):
         changes = [_set_aside(engine, key, current), (records.SKIPPED, key, skipped.record() or None)]
         return session, plaintext, session, changes
+    current.flags &= ~(ratchet.STALE | ratchet.LEFT_OUT)
+    current.unanswered = 0
     if not late and current.ns | current.received:
         current.flags |= ratchet.ASIDE
         if not current.is_answered():
