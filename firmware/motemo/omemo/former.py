@@ -24,18 +24,22 @@ def keep(engine, key, session):
     if current is None:
         return []
     changes = [(records.SKIPPED, key, None)]
+    record = engine.store.get(records.FORMER, key)
+    former = record and ratchet.restore(record[: ratchet.SIZE])
     if current.their_identity != session.their_identity:
         changes.append((records.FORMER, key, None))
-    elif current.is_set(ratchet.INITIATOR):
-        if current.is_answered() or current.ns:  # else the peer has never seen it
-            changes.append(_set_aside(engine, key, current))
-    else:
-        # Where the peer replaces what it has started, it may still be about to answer what we have started.
-        record = engine.store.get(records.FORMER, key)
-        ours = session.is_set(ratchet.INITIATOR)
-        if ours or record is None or ratchet.restore(record[: ratchet.SIZE]).is_answered():
-            changes.append(_set_aside(engine, key, current))
+    elif former and not former.is_answered() and _may_be_answered(former, current, session):
+        pass  # it stays
+    elif current.is_answered() or current.ns:  # else the peer has never seen it
+        changes.append(_set_aside(engine, key, current))
     return changes
+
+
+def _may_be_answered(former, current, session):
+    """Whether an answer to an offer of ours is more likely to come than anything in the current session."""
+    if former.is_like(session):
+        return True  # a prekey is good for one of the two
+    return not (current.flags | session.flags) & ratchet.INITIATOR  # the peer has replaced what it has started
 
 
 def receive(engine, key, exchange, data, identity_key):
