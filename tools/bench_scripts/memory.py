@@ -18,6 +18,7 @@ from pathlib import Path
 
 from motemo.errors import MotemoError
 from motemo.omemo import trust
+from motemo.omemo.elements import OMEMO2
 from motemo_host.boardlink import BoardLink
 from motemo_host.gateway import Gateway
 from motemo_host.home import Credentials, Home
@@ -71,16 +72,18 @@ class Owner(_account.Account):
     async def check(self) -> None:
         """This PEP does what is needed."""
 
-    async def fetch_devices(self, jid: str) -> list[Device]:
-        return [Device(self.engine.keys.device)] if jid == _pair.OWNER else self._devices
+    async def fetch_devices(self, jid: str, dialect: int = OMEMO2) -> list[Device]:
+        if jid == _pair.OWNER:
+            return [Device(self.engine.keys.device)] if dialect == OMEMO2 else []
+        return self._devices
 
-    async def fetch_bundle(self, jid: str, device: int):
+    async def fetch_bundle(self, jid: str, device: int, dialect: int = OMEMO2):
         return make_bundle(self.engine.keys) if jid == _pair.OWNER else self._published
 
     async def publish_bundle(self, device: int, published) -> None:
         self._published = published
 
-    async def announce(self, device: Device) -> None:
+    async def announce(self, device: Device, dialect: int = OMEMO2) -> None:
         self._devices = [device]
         self.engine.on_devices(self.jid, [device.id])
 
