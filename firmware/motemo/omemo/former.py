@@ -39,7 +39,8 @@ def _may_be_answered(former, current, session):
     """Whether an answer to an offer of ours is more likely to come than anything in the current session."""
     if former.is_like(session):
         return True  # a prekey is good for one of the two
-    return not (current.flags | session.flags) & ratchet.INITIATOR  # the peer has replaced what it has started
+    # What the peer has had and replaced is at an end, as messages mostly come in their order.
+    return not session.is_set(ratchet.INITIATOR) and current.is_answered()
 
 
 def receive(engine, key, exchange, data, identity_key):
