@@ -19,6 +19,7 @@ from motemo.errors import MotemoError, StateError
 from motemo.omemo import trust
 from motemo.omemo.elements import OMEMO2
 from motemo.omemo.engine import Engine
+from motemo.omemo.envelope import NOTICE
 from motemo.omemo.keys import BUNDLE_DIRTY
 from motemo.store.journal import Journal
 
@@ -41,27 +42,34 @@ class Agent:
         self.profile = profile
         self.northbound = northbound
         self.engine = None
+        self.counters = {}  # what was not shown or done, by cause; the engine counts here too
         self.sensors = {}  # name: (unit, function)
         self.commands = {}  # name: function
         self.outbox = telemetry.Outbox(profile.outbox)
         self.log_lines = []
-        self.replies = []  # (bare JID, text): answers, and what owners are told unasked
+        self.replies = []  # (bare JID, text, further elements as XML): answers, and what owners are told unasked
         self._asked = []  # (bare JID, device, text of a command)
         self._reached = None, []  # the sample that is being sent, and the owners who have it
         self.fault = None  # what ended one of the tasks; the northbound raises it
+        self.told = {}  # (bare JID, device): causes of which its owner has been told (motemo.notices)
+        self.told_at = 0
+        self.retiring = None  # how far the farewell is, on a board that is taken out of service (motemo.retirement)
         self._look_again = 0  # when owners who cannot be reached are looked up anew
         self._awake = False  # the sending task has something to look for
         self.every = 60
         self._due = 0
-        self._clock = 0  # what Unix time is ahead of our ticks, 0 when it is not known
+        self._clock = None  # what Unix time is ahead of our clock, None when it is not known
         self.started = self._counted = time.time()  # _counted: until when the signed prekey's age was counted
         self._upkeep = 0  # when to look after it again
         self.heap_least = 1 << 30
         self.announce = True
         self._messages = 0  # the last message id, 0 before the first
         self.reload_settings()
-        if settings.read(store, "state") == "ready":
+        state = settings.read(store, "state")
+        if state:
             self.start_engine()
+        if state == "retiring":
+            self.retiring = {}
 
     @staticmethod
     def load(directory="motemo.state"):
@@ -134,22 +142,27 @@ class Agent:
         """Starts the engine on the provisioned store."""
         if self.engine is None:
             self.engine = Engine(self.store, self.profile)
+            self.engine.counters = self.counters
+        self.retiring = None
         self.announce = True
         self._due = time.time()
         self.wake()
 
     def stop_engine(self):
         """Forgets keys and sessions in memory, and what was to be sent with them."""
+        for jid, device, _ in self._asked:
+            self.miss(jid, device, "not-provisioned")
         self.engine = None
+        self.retiring = None
         self._asked = []
         self.replies = []
 
     def forget_devices(self, devices):
         """Drops what these devices, (bare JID, id) each, have asked and what still waits for them."""
-        left = [asked for asked in self._asked if asked[:2] not in devices]
-        for _ in range(len(self._asked) - len(left)):
-            self.engine.count("untrusted")
-        self._asked[:] = left
+        for asked in list(self._asked):
+            if asked[:2] in devices:
+                self.miss(asked[0], asked[1], "untrusted")
+                self._asked.remove(asked)
         self.northbound.forget_devices(devices)
 
     def reload_settings(self):
@@ -198,10 +211,24 @@ class Agent:
         return self._messages
 
     def log(self, text):
-        """Adds a line, without content and secrets, to the log that owners can read."""
-        self.log_lines.append("{} s: {}".format(int(time.time() - self.started), text))
+        """Adds a line, without content and secrets, to the log that owners can read.
+
+        It begins with the Unix time, or, as long as that is not known, with the seconds since the start and " s".
+        """
+        now = time.time()
+        moment = "{} s".format(int(now - self.started)) if self._clock is None else str(int(now) + self._clock)
+        self.log_lines.append(moment + ": " + text)
         if len(self.log_lines) > _LOG_LINES:
             self.log_lines.pop(0)
+
+    def count(self, reason):
+        """Counts something that was not shown or done."""
+        self.counters[reason] = self.counters.get(reason, 0) + 1
+
+    def miss(self, jid, device, reason):
+        """Counts and logs a message that is not shown to anybody, or not done: never its content."""
+        self.count(reason)
+        self.log("message of {} device {}: {}".format(jid, device, reason))
 
     def on_devices(self, jid, devices, dialect=OMEMO2):
         """Takes a device list, asked for or not; the own ones must have our id (O-060)."""
@@ -221,31 +248,50 @@ class Agent:
     def on_message(self, sender, encrypted, stamp=None):
         """Decrypts a message; a pinned device's text becomes a command. Whatever else happens is counted and logged."""
         if self.engine is None:
+            self.miss(sender, encrypted.sid, "not-provisioned")
             return
         try:
             opened = self.engine.open(sender, encrypted, stamp)
         except MotemoError as error:
             if error.reason != "duplicate":
-                self.log("message of {} device {}: {}".format(sender, encrypted.sid, error.reason))
+                self._unreadable(sender, encrypted.sid, error.reason)
         except MemoryError:
-            self._out_of_memory()
+            self.collect()
+            self.count("memory")
+            self._unreadable(sender, encrypted.sid, "memory")
         else:
+            self.told.pop((sender, encrypted.sid), None)
             self._on_opened(opened)
         self.collect()
         self.wake()
 
+    def _unreadable(self, jid, device, reason):
+        self.log("message of {} device {}: {}".format(jid, device, reason))
+        if trust.pins(self.store, jid):
+            overlay.call("motemo.notices", "unreadable", self, jid, device, reason)
+
     def _on_opened(self, opened):
-        if opened.envelope is None:
+        content = opened.envelope
+        if content is None:
             return
+        reason = None
         if not opened.trusted:
-            self.engine.count("untrusted")
-            self.log("message of {} device {}: untrusted".format(opened.jid, opened.device))
-        elif opened.envelope.body:
-            if len(self._asked) < _WAITING_COMMANDS:
-                self._asked.append((opened.jid, opened.device, opened.envelope.body))
-            else:
-                self.engine.count("full")
-                self.log("command of {}: too many are waiting".format(opened.jid))
+            reason = "untrusted"
+        elif content.opt_out is not None:
+            trust.note_opt_out(self.store, opened.jid, True)
+            reason = "opt-out"
+        elif NOTICE in content.others:
+            reason = "notice"
+        elif not content.body:
+            reason = "unknown"
+        elif len(self._asked) >= _WAITING_COMMANDS:
+            reason = "full"
+        if reason:
+            self.miss(opened.jid, opened.device, reason)
+            return
+        if trust.note_opt_out(self.store, opened.jid, False):
+            self.log("{}: back from its opt-out".format(opened.jid))
+        self._asked.append((opened.jid, opened.device, content.body))
 
     def collect(self):
         """Collects garbage and keeps the least free heap in mind."""
@@ -278,9 +324,9 @@ class Agent:
     async def _sample_forever(self):
         while True:
             now = time.time()
-            if now >= self._upkeep:
+            if now >= self._upkeep and self.retiring is None:
                 self.wake()
-            if self.engine and self.sensors and now >= self._due:
+            if self.engine and self.sensors and self.retiring is None and now >= self._due:
                 self._due = max(self._due + self.every, now)
                 values = await self.sample()
                 if values:
@@ -314,6 +360,9 @@ class Agent:
 
     async def _work(self):
         """Does what is due, the urgent first: keys and list on the server, pings, answers, readings."""
+        if self.retiring is not None:
+            await overlay.call("motemo.retirement", "say_farewell", self)
+            return
         keys = self.engine.keys
         if time.time() >= self._upkeep:
             self._look_after_keys()
@@ -323,9 +372,10 @@ class Agent:
         await self._send_pings()
         while self._asked:
             jid, _, text = self._asked.pop(0)
-            self.replies.append((jid, await self._answer(jid, text)))
+            self.replies.append((jid, await self._answer(jid, text), ""))
         while self.replies:
-            await self._send_or_count(*self.replies[0])
+            jid, text, more = self.replies[0]
+            await self._send_or_count(jid, text, None, more)
             self.replies.pop(0)
         while len(self.outbox) and self.northbound.online and not self._asked:
             await self._send_sample()
@@ -336,7 +386,7 @@ class Agent:
 
     def _look_after_keys(self):
         now = int(time.time())
-        unix = now + self._clock if self._clock else 0
+        unix = 0 if self._clock is None else now + self._clock
         age = self.engine.keys, self.profile.rotation, now - int(self._counted), unix
         if overlay.call("motemo.rotation", "look", *age):
             self._counted = now
@@ -360,18 +410,22 @@ class Agent:
         if self.engine.needs(jids):
             await overlay.call("motemo.fetching", "fetch", self, jids)
 
-    async def _send(self, jid, text, records=None):
+    async def send(self, jid, text, records=None, more=""):
+        """Seals for an account and hands over; returns once the northbound has it. Raises as `Engine.seal`."""
         await self._fetch([jid])
-        sealed = self.engine.seal([jid], text, records)
+        sealed = self.engine.seal([jid], text, records, more=more)
         if sealed:
             await self.northbound.send(jid, sealed)
         self.collect()
 
-    async def _send_or_count(self, jid, text, records=None):
+    async def _send_or_count(self, jid, text, records=None, more=""):
         """Sends; when the account has no device that may get it, that is counted, and the account looked up anew."""
         try:
-            await self._send(jid, text, records)
+            await self.send(jid, text, records, more)
         except StateError as error:
+            if error.reason == "opt-out":  # O-103; the log has the opt-out itself
+                self.count(error.reason)
+                return
             if error.reason != "no-devices":
                 raise
             self.engine.count("no-devices")
@@ -386,7 +440,7 @@ class Agent:
         if self._reached[0] is not sample:
             self._reached = sample, []
         moment, values = sample
-        stamp = moment + self._clock if self._clock else 0
+        stamp = 0 if self._clock is None else moment + self._clock
         owners = trust.owners(self.store)
         if not owners:
             self.engine.count("no-devices")

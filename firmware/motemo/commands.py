@@ -64,7 +64,10 @@ async def _status(agent, jid, words):
     )
     if found["own_devices"]:
         text += ", {} other devices on my account".format(found["own_devices"])
-    return text + "; faults: " + (faults or "none")
+    text += "; faults: " + (faults or "none")
+    if found["opted_out"]:
+        text += "; want plain text and get nothing: " + ", ".join(found["opted_out"])
+    return text
 
 
 async def _log(agent, jid, words):

@@ -38,6 +38,7 @@ REASONS = (
     "payload",  # the ratchet message is right, the payload's tag is not (O-044)
     "memory",  # the heap was too small
     "rate-limit",  # too many key exchanges that came to nothing
+    "opt-out",  # the account asked for plain text, which we never send (O-103)
 )
 
 

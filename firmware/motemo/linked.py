@@ -13,6 +13,18 @@ from motemo.errors import REASONS, LocalError, MotemoError, RemoteError, StateEr
 from motemo.link import cbor, messages, session
 from motemo.omemo.elements import LEGACY, Encrypted
 
+# Where the operations of a request are, if not in motemo.provision.
+_OPERATIONS = {
+    "status": "motemo.status",
+    "log": "motemo.status",
+    "list-pins": "motemo.pinning",
+    "add-pins": "motemo.pinning",
+    "remove-pins": "motemo.pinning",
+    "list-sessions": "motemo.sessions",
+    "reset-sessions": "motemo.sessions",
+    "retire": "motemo.retirement",
+}
+
 _POLL_SECONDS = 0.01
 _ANSWER_SECONDS = 60
 
@@ -91,6 +103,10 @@ class Linked:
 
     # Inside
 
+    def _complain(self, error):
+        self._agent.count(error.reason)
+        self._agent.log("link: " + str(error))
+
     def _pack(self, message):
         return messages.pack(message, self._context)
 
@@ -102,7 +118,7 @@ class Linked:
         try:
             out = self._session.poll(time.ticks_ms())
         except LocalError as error:  # the message is dropped, and would be again
-            self._agent.log("link: " + str(error))
+            self._complain(error)
             self._taken = True
             return
         if out:
@@ -138,7 +154,7 @@ class Linked:
             try:
                 self._on_message(messages.unpack(event[1], self._context))
             except MotemoError as error:
-                self._agent.log("link: " + str(error))
+                self._complain(error)
             self._session.accept()
         elif event[0] == "sent":
             if event[1] == "message":
@@ -157,11 +173,10 @@ class Linked:
         kind = message["type"]
         if kind == "message":
             own = self._agent.engine.keys if self._agent.engine else None
-            if own:
-                keys = [(own.jid, own.device, message["kex"], message["data"])]
-                get = message.get
-                encrypted = Encrypted(message["dialect"], message["sid"], keys, get("payload"), get("iv"))
-                self._agent.on_message(message["from"], encrypted, message.get("stamp"))
+            keys = [(own.jid, own.device, message["kex"], message["data"])] if own else []
+            get = message.get
+            encrypted = Encrypted(message["dialect"], message["sid"], keys, get("payload"), get("iv"))
+            self._agent.on_message(message["from"], encrypted, get("stamp"))
         elif kind == "request":
             self._queue(self._result(message))
         elif kind == "online":
@@ -174,6 +189,8 @@ class Linked:
             self._answers[message["id"]] = message
         elif kind == "devices":
             self._agent.on_devices(message["jid"], message["devices"], message["dialect"])
+        else:
+            self._complain(RemoteError("protocol", kind))
 
     def _on_online(self, state):
         came = state and not self.online
@@ -187,12 +204,8 @@ class Linked:
         result = {"type": "result", "id": request["id"]}
         self._agent.collect()
         try:
-            if request["op"] == "status":
-                result["fields"] = overlay.call("motemo.status", "fields", self._agent)
-            else:
-                kind = request["op"].rpartition("-")[2]
-                module = "motemo." + {"pins": "pinning", "sessions": "sessions"}.get(kind, "provision")
-                result["fields"] = overlay.call(module, "perform", self._agent, request)
+            module = _OPERATIONS.get(request["op"], "motemo.provision")
+            result["fields"] = overlay.call(module, "perform", self._agent, request)
         except MotemoError as error:
             result["code"] = REASONS.index(error.reason)
             result["text"] = error.text

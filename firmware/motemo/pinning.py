@@ -71,6 +71,9 @@ def add(agent, jid, fingerprints, origin):
         agent.log("{}: {} keys pinned by {}".format(jid, len(new), origin))
         agent.engine.look_again(jid)
         agent.wake()
+    if trust.note_opt_out(agent.store, jid, False):  # O-105: who pins again wants to hear of the board
+        agent.log("{}: back from its opt-out by {}".format(jid, origin))
+        agent.wake()
     return len(new)
 
 

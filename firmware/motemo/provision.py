@@ -8,6 +8,8 @@ from motemo import address, overlay, settings
 from motemo.errors import LocalError, StateError
 from motemo.omemo import keys, records, trust
 
+MOST_LABEL = 52  # code points (O-056)
+
 _MOST_KEYS = 8  # for each request, so that the link is not left without an answer
 
 
@@ -26,6 +28,8 @@ def _provision(agent, request):
     """Makes the identity of the account, or goes on where it was; StateError "provisioned" for another account."""
     jid, label, every, mode = request["jid"], request["label"], request["interval"], request["mode"]
     address.check(jid)
+    if len(label) > MOST_LABEL or min(label or " ") < " ":
+        raise LocalError("too-large", "a label is one line of at most {} characters".format(MOST_LABEL))
     store = agent.store
     if store.get(records.IDENTITY, b"") is None:
         overlay.call("motemo.omemo.identity", "create", store, jid)
@@ -76,6 +80,7 @@ def _wipe(agent, request):
         changes += [(kind, key, None) for key in store.keys(kind)]
     store.commit(changes)
     store.compact()  # what was deleted is not in the new file
+    overlay.call("motemo.store.scrub", "scrub", store.directory)
     agent.reload_settings()
     return {}
 

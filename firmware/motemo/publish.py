@@ -1,7 +1,8 @@
 """Publishing: the agent's keys and its id on the server. Seldom needed, so apart from `motemo.agent`."""
 
-from motemo import overlay
+from motemo import overlay, settings
 from motemo.errors import MotemoError
+from motemo.omemo import records
 from motemo.omemo.elements import DIALECTS
 from motemo.omemo.keys import ANNOUNCED, BUNDLE_DIRTY
 
@@ -27,10 +28,19 @@ async def publish(agent):
         # Before the id is on the list: if the answer got lost, our own id there would be taken for another device's.
         overlay.call(_BUNDLE, "announced", keys)
         try:
-            await _request(agent, "publish_devices", keys.device)
+            await _request(agent, "publish_devices", keys.device, *_label(agent.store))
         except MotemoError:
             agent.announce = True
             raise
+
+
+def _label(store):
+    """The label and the identity key's signature over its bytes (O-057), the same at each time; "" without a label."""
+    label = settings.read(store, "label")
+    if not label:
+        return "", b""
+    seed = store.get(records.IDENTITY, b"")[:32]
+    return label, overlay.call("motemo.crypto.ed25519", "ed25519_sign", seed, label.encode())
 
 
 def _request(agent, function, *arguments):

@@ -4,7 +4,7 @@ SETTING = 64  # the kind of record; the engine has those below (motemo.omemo.rec
 
 # name: what it is when nobody has set it
 DEFAULTS = {
-    "state": "",  # "ready" once provisioning is finished
+    "state": "",  # "ready" once provisioning is finished, "retiring" from the farewell until the wipe
     "label": "",
     "mode": "linked",
     "every": "60",  # seconds between readings

@@ -7,6 +7,11 @@ from motemo import __version__, overlay, settings
 from motemo.omemo import records, trust
 
 
+def perform(agent, request) -> dict:
+    """The fields of the answer to a request "status" or "log"."""
+    return {"lines": agent.log_lines} if request["op"] == "log" else fields(agent)
+
+
 def fields(agent) -> dict:
     """The agent's status by name."""
     agent.collect()
@@ -27,13 +32,14 @@ def fields(agent) -> dict:
         "sensors": sorted(agent.sensors),
         "commands": sorted(agent.commands),
         "sessions": len(agent.store.keys(records.SESSION)),
-        "counters": engine.counters if engine else {},
+        "counters": agent.counters,
     }
     if engine:
         found["jid"] = engine.keys.jid
         found["device"] = engine.keys.device
         found["fingerprint"] = engine.keys.fingerprint
         found["owners"] = trust.owners(agent.store)
+        found["opted_out"] = sorted([jid.decode() for jid in agent.store.keys(records.OPT_OUT)])
         found["stale"] = overlay.call("motemo.omemo.upkeep", "stale", agent.store)
         found["own_devices"] = sum([device != engine.keys.device for device in engine.devices(engine.keys.jid) or ()])
     return found

@@ -42,6 +42,7 @@ _COMMANDS = {
     "gateway": "Carry messages between boards and their accounts.",
     "listen": "Receive, store and print readings, as an owner's device.",
     "send": "Send an encrypted command to a board.",
+    "retire": "Take a board out of service.",
     "identity": "Show the fingerprint of a collector's identity.",
 }
 for _name, _help in _COMMANDS.items():
@@ -69,7 +70,9 @@ def main() -> None:
 
 def run(words: list[str]) -> int:
     """Runs one command; returns its exit code."""
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(
+        level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(asctime)s %(name)s: %(message)s"
+    )
     as_json = "--json" in words
     try:
         app(words, exit_on_error=False, print_error=False, result_action="return_value")

@@ -14,15 +14,16 @@ from typing import NamedTuple
 from motemo import rotation
 from motemo.errors import MotemoError, RemoteError, StateError
 from motemo.omemo import bundle, identity, trust, upkeep
-from motemo.omemo.elements import DIALECTS, Encrypted
+from motemo.omemo.elements import DIALECTS, OMEMO2, Encrypted
 from motemo.omemo.engine import Engine, Opened
-from motemo.omemo.envelope import SENML
+from motemo.omemo.envelope import NOTICE, SENML
 from motemo.omemo.keys import ANNOUNCED, BUNDLE_DIRTY
-from motemo.omemo.records import split_device_key
+from motemo.omemo.records import device_key, split_device_key
 from motemo.profile import host_profile
 from motemo.store.journal import Journal
 
 from .arrivals import Arrivals
+from .labels import valid
 from .readings import Reading, Readings, parse_senml
 from .stanzas import Device
 from .xmpp import Account, Received
@@ -38,7 +39,11 @@ _ROTATION_EVERY = 3600  # seconds between looks at the signed prekey's age
 
 
 class Heard(NamedTuple):
-    """What one message of a board said: readings, or a text (an answer), or the reason why it could not be read."""
+    """What one message of a board said: readings, or a text (an answer), or the reason why it could not be read.
+
+    opt_out: the reason with which it asks for plain text, maybe "". notice: the text is no answer, but what the board
+    says of itself. label: the name that the device has signed.
+    """
 
     jid: str
     device: int
@@ -46,6 +51,9 @@ class Heard(NamedTuple):
     text: str = ""
     readings: tuple[Reading, ...] = ()
     problem: str = ""
+    opt_out: str | None = None
+    notice: bool = False
+    label: str = ""
 
 
 def open_identity(folder: Path, jid: str) -> Engine:
@@ -79,6 +87,7 @@ class Collector:
         self._wake = asyncio.Event()
         self._sending = asyncio.Lock()
         self._waiting: list[tuple[str, asyncio.Future[str]]] = []
+        self._labelled: dict[str, dict[int, Device]] = {}  # JID: devices that have a label, signed by them or not
         account.on_message = self._received
         account.on_unreadable = self._unreadable
         account.on_devices = self._devices_changed
@@ -149,6 +158,12 @@ class Collector:
             assert sealed  # only readings are held back
             return sealed
         except StateError as error:
+            if error.reason == "opt-out":
+                raise StateError(
+                    "opt-out",
+                    f"{jid} asked for plain text, which motemo never sends; to go on with OMEMO, name it as "
+                    f"{jid}=FINGERPRINT",
+                ) from None
             if error.reason != "no-devices":
                 raise
             raise StateError(
@@ -179,11 +194,13 @@ class Collector:
         self._wake.set()
         if heard is None:
             return
+        if heard.trusted:
+            trust.note_opt_out(self.engine.store, heard.jid, heard.opt_out is not None)
         if heard.readings:
             self._store(heard)
-        elif heard.trusted:
+        elif heard.trusted and heard.text and not heard.notice:
             self._answered(heard.jid, heard.text)
-        self.on_heard(heard)
+        self.on_heard(heard._replace(label=self._label(received)))
 
     def _store(self, heard: Heard) -> None:
         try:
@@ -200,7 +217,25 @@ class Collector:
         for datatype, text in content.records:
             if datatype == SENML:
                 readings += parse_senml(text)
-        return Heard(opened.jid, opened.device, opened.trusted, content.body or "", tuple(readings))
+        problem = ""
+        if not readings and not content.body and content.opt_out is None:
+            problem = "unknown"
+            self.engine.count(problem)
+        return Heard(
+            opened.jid,
+            opened.device,
+            opened.trusted,
+            content.body or "",
+            tuple(readings),
+            problem,
+            content.opt_out,
+            NOTICE in content.others,
+        )
+
+    def _label(self, received: Received) -> str:
+        device = self._labelled.get(received.sender, {}).get(received.encrypted.sid)
+        session = device and self.engine.session(device_key(received.sender, device.id))
+        return valid(device, session.their_identity) if device and session else ""
 
     def _answered(self, jid: str, text: str) -> None:
         for sender, answer in self._waiting:
@@ -209,11 +244,17 @@ class Collector:
                 return
 
     def _unreadable(self, sender: str, reason: str) -> None:
+        self.engine.count(reason)
         self.on_heard(Heard(sender, 0, False, problem=reason))
 
     def _devices_changed(self, jid: str, devices: list[Device], dialect: int) -> None:
         if jid == self.engine.keys.jid or trust.pins(self.engine.store, jid):
-            self.engine.on_devices(jid, [device.id for device in devices], dialect)
+            self._take_devices(jid, devices, dialect)
+
+    def _take_devices(self, jid: str, devices: list[Device], dialect: int) -> None:
+        if dialect == OMEMO2:
+            self._labelled[jid] = {device.id: device for device in devices if device.label}
+        self.engine.on_devices(jid, [device.id for device in devices], dialect)
 
     def _online_changed(self, online: bool) -> None:
         self._note_online()
@@ -305,12 +346,12 @@ class Collector:
     async def _fetch_devices(self, jid: str) -> None:
         for dialect in reversed(DIALECTS):
             try:
-                devices = [device.id for device in await self._account.pep.fetch_devices(jid, dialect)]
+                devices = await self._account.pep.fetch_devices(jid, dialect)
             except RemoteError as error:
                 if error.reason != "not-found":
                     raise
                 devices = []
-            self.engine.on_devices(jid, devices, dialect)
+            self._take_devices(jid, devices, dialect)
 
     async def _fetch(self, jids: list[str]) -> None:
         refused = []

@@ -16,7 +16,16 @@ from motemo.errors import LocalError, MotemoError, StateError
 
 from .stanzas import bare_jid
 
-__all__ = ["Credentials", "Home", "KnownBoard", "locked", "parse_address", "parse_server", "read_password"]
+__all__ = [
+    "Credentials",
+    "Home",
+    "KnownBoard",
+    "RetiringBoard",
+    "locked",
+    "parse_address",
+    "parse_server",
+    "read_password",
+]
 
 
 _MOST_NAME = 240  # bytes of an account's address, which names files here
@@ -49,6 +58,15 @@ class KnownBoard:
     owners: list[str]
 
 
+@dataclass(frozen=True)
+class RetiringBoard:
+    """A board that is being taken out of service. port: where it was."""
+
+    jid: str
+    device: int
+    port: str
+
+
 class Home:
     """The folder of the tool's state; it is made when it is missing."""
 
@@ -76,6 +94,32 @@ class Home:
     def known_boards(self) -> list[KnownBoard]:
         """The boards that were provisioned here."""
         return [KnownBoard(**_read_json(path)) for path in sorted(self._folder("known").glob("*.json"))]
+
+    def forget_board(self, jid: str) -> list[str]:
+        """Removes what is kept of a board: its login, what names it, its queue. Returns which of them there were."""
+        places = {
+            "login": [self._folder("accounts") / _file(jid, ".json")],
+            "board": [self._folder("known") / _file(jid, ".json")],
+            "queue": [self.queue(jid).with_name(_file(jid, ".db" + end)) for end in ("", "-wal", "-shm")],
+        }
+        found = [name for name, paths in places.items() if any(path.exists() for path in paths)]
+        for path in (path for paths in places.values() for path in paths):
+            path.unlink(missing_ok=True)
+        return found
+
+    # Boards that are being taken out of service
+
+    def save_retiring(self, board: RetiringBoard) -> None:
+        """Keeps how to go on with a retirement that is interrupted."""
+        _write_json(self._folder("retiring") / _file(board.jid, ".json"), asdict(board))
+
+    def retiring_boards(self) -> list[RetiringBoard]:
+        """The boards whose retirement has begun and not ended."""
+        return [RetiringBoard(**_read_json(path)) for path in sorted(self._folder("retiring").glob("*.json"))]
+
+    def retired(self, jid: str) -> None:
+        """Ends a retirement."""
+        (self._folder("retiring") / _file(jid, ".json")).unlink(missing_ok=True)
 
     # Places
 

@@ -24,6 +24,7 @@ from .stanzas import (
     bundle_to_xml,
     devices_from_xml,
     devices_to_xml,
+    drop_device,
     legacy_form,
 )
 
@@ -74,11 +75,15 @@ class Pep:
 
     async def fetch_devices(self, jid: str, dialect: int = OMEMO2) -> list[Device]:
         """Return the device list of an account; RemoteError "not-found" if it has none (P-09)."""
+        element = await self._fetch_list(jid, dialect)
+        return [] if element is None else devices_from_xml(element)
+
+    async def _fetch_list(self, jid: str, dialect: int) -> Element | None:
         items = await self._items(jid, DEVICES_NODES[dialect], None)
         if not items:
-            return []
+            return None
         current = [item for item in items if item.get("id") == CURRENT]
-        return devices_from_xml(_payload((current or items)[-1]))
+        return _payload((current or items)[-1])
 
     async def fetch_bundle(self, jid: str, device: int, dialect: int = OMEMO2) -> Bundle:
         """Return the bundle of a device; RemoteError "not-found" if there is none: listed, but unusable (P-09)."""
@@ -119,24 +124,58 @@ class Pep:
     async def publish_devices(self, own: Device, dialect: int = OMEMO2) -> None:
         """Add the own device to the account's list, next to what is there, unless it stands in it already.
 
-        A label without signature is left out (O-057), and the legacy list has none.
+        A label without signature is left out (O-057), and the legacy list has none. What others wrote stays as it is.
         """
         if own.label_signature is None or dialect == LEGACY:
             own = Device(own.id)
         node = DEVICES_NODES[dialect]
         for _ in range(_LIST_ATTEMPTS):
-            try:
-                devices = await self.fetch_devices(self._own, dialect)
-            except RemoteError as error:
-                if error.reason != "not-found":
-                    raise
-                devices = []
-            if own in devices and await self._is_open(node):
+            devices = await self._own_list(dialect)
+            if own in devices_from_xml(devices) and await self._is_open(node):
                 return
             # Another device may write between our fetch and our publication: look again.
-            merged = [device for device in devices if device.id != own.id] + [own]
-            await self._publish(node, CURRENT, devices_to_xml(merged, dialect), ("1",))
+            drop_device(devices, own.id)
+            devices.extend(devices_to_xml([own], dialect))
+            await self._publish(node, CURRENT, devices, ("1",))
         raise RemoteError("refused", "the server does not keep the device in its list; check its PEP")
+
+    async def remove_device(self, device: int) -> None:
+        """Take an own id off the lists of both dialects, then its bundles off the server (O-129).
+
+        What is gone already is no error, and what others wrote stays as it is.
+        """
+        for dialect in DIALECTS:
+            for _ in range(_LIST_ATTEMPTS):
+                devices = await self._own_list(dialect)
+                if not drop_device(devices, device):
+                    break
+                await self._publish(DEVICES_NODES[dialect], CURRENT, devices, ("1",))
+            else:
+                raise RemoteError("refused", "the server keeps the device in its list; check its PEP")
+        for dialect in DIALECTS:
+            await self._remove_bundle(device, dialect)
+
+    async def _remove_bundle(self, device: int, dialect: int) -> None:
+        node, name = bundle_address(dialect, device)
+        pubsub = self._client.plugin["xep_0060"]
+        try:
+            if dialect == LEGACY:
+                await pubsub.delete_node(self._own, node, timeout=self._timeout)
+            else:
+                await pubsub.retract(self._own, node, name, notify=True, timeout=self._timeout)
+        except XMPPError as error:
+            if isinstance(error, IqTimeout) or error.condition != "item-not-found":
+                raise _error(error, f"removing {node}") from None
+
+    async def _own_list(self, dialect: int) -> Element:
+        """The own device list as it is on the server, an empty one when there is none."""
+        try:
+            element = await self._fetch_list(self._own, dialect)
+        except RemoteError as error:
+            if error.reason != "not-found":
+                raise
+            element = None
+        return devices_to_xml([], dialect) if element is None else element
 
     # --- nodes and items
 

@@ -1,4 +1,4 @@
-"""Pins and sessions of a board that runs: over its port, or by the gateway that has the port.
+"""Pins, sessions and status of a board that runs: over its port, or by the gateway that has the port.
 
 A gateway answers on a socket in the folder of the board (`local`). What goes over it is JSON, so fingerprints are hex.
 """
@@ -6,6 +6,7 @@ A gateway answers on a socket in the folder of the board (`local`). What goes ov
 import os
 from collections.abc import Awaitable, Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from motemo.errors import LocalError
@@ -15,7 +16,7 @@ from .boardlink import BoardLink
 from .home import Home, parse_address
 from .serialport import SerialPort
 
-__all__ = ["ask_board", "port_name", "work"]
+__all__ = ["ask_board", "gateway_of", "is_jid", "port_name", "work"]
 
 Owners = dict[str, list[dict[str, str]]]
 
@@ -42,10 +43,19 @@ async def _remove(link: BoardLink, jid: str, fingerprints: list[str], force: boo
     return (await link.request("remove-pins", jid=jid, fingerprints=keys, force=force))["count"]
 
 
+async def _status(link: BoardLink) -> dict[str, Any]:
+    """What the board tells of itself, with the lines of its log."""
+    fields = await link.request("status")
+    if "fingerprint" in fields:
+        fields["fingerprint"] = fields["fingerprint"].hex()
+    return {**fields, "log": (await link.request("log"))["lines"]}
+
+
 _OPERATIONS: dict[str, Callable[..., Awaitable[Any]]] = {
     "list-pins": _list,
     "add-pins": _add,
     "remove-pins": _remove,
+    "status": _status,
     **sessions.OPERATIONS,
 }
 
@@ -60,20 +70,33 @@ def port_name(path: str) -> str:
     return path if "://" in path else os.path.realpath(path)
 
 
+def is_jid(board: str) -> bool:
+    """Whether a board is named by its JID rather than by its port."""
+    return "@" in board and "/" not in board
+
+
+async def gateway_of(home: Home, board: str) -> Path | None:
+    """The folder of the gateway of this home that has the board; None when none runs."""
+    jid = parse_address(board) if is_jid(board) else ""
+    for folder in home.gateways():
+        port = await local.ask(folder, "port")
+        if port is not None and (folder.name == jid or (not jid and port == port_name(board))):
+            return folder
+    return None
+
+
 async def ask_board(home: Home, board: str, operation: str, *arguments: Any) -> Any:
     """Lets a board do one of `_OPERATIONS`. board: its serial port, or its JID.
 
     The gateway of this home that has the board does it, else it is done over the port. Raises MotemoError.
     """
-    by_jid = "@" in board and "/" not in board
-    jid = parse_address(board) if by_jid else ""
-    for folder in home.gateways():
-        if folder.name == jid or (not by_jid and await local.ask(folder, "port") == port_name(board)):
-            answer = await local.ask(folder, operation, *arguments)
-            if answer is not None:
-                return answer
-    if by_jid:
-        raise LocalError("not-found", f"no gateway runs here for {jid}; start it, or name the board's port instead")
+    folder = await gateway_of(home, board)
+    if folder is not None:
+        answer = await local.ask(folder, operation, *arguments)
+        if answer is not None:
+            return answer
+    if is_jid(board):
+        raise LocalError("not-found", f"no gateway runs here for {board}; start it, or name the board's port instead")
     link = BoardLink(SerialPort(board))
     await link.connect()
     try:

@@ -30,6 +30,7 @@ __all__ = [
     "bundle_to_xml",
     "devices_from_xml",
     "devices_to_xml",
+    "drop_device",
     "encrypted_from_xml",
     "encrypted_to_xml",
     "find_encrypted",
@@ -254,6 +255,21 @@ def devices_to_xml(devices: list[Device], dialect: int = OMEMO2) -> Element:
             child.set("label", device.label)
             child.set("labelsig", _base64(device.label_signature))
     return element
+
+
+def drop_device(devices: Element, device: int) -> bool:
+    """Take a device out of a list of either dialect; all else in it stays as it is. False if it was not there."""
+    entries = [child for child in devices if _is_entry(child, device)]
+    for entry in entries:
+        devices.remove(entry)
+    return bool(entries)
+
+
+def _is_entry(child: Element, device: int) -> bool:
+    try:
+        return child.tag.endswith("}device") and _id(child.get("id", "")) == device
+    except RemoteError:
+        return False
 
 
 def bundle_address(dialect: int, device: int) -> tuple[str, str]:

@@ -47,6 +47,7 @@ logging.getLogger("slixmpp").setLevel(logging.CRITICAL)
 
 _DELAY = "{urn:xmpp:delay}delay"
 _STANZA_ID = "{urn:xmpp:sid:0}stanza-id"
+_CONTENT = ("{jabber:client}body", f"{{{EME_NS}}}encryption", "{urn:xmpp:sce:1}envelope")
 _EVENT = f"{{{PUBSUB_NS}#event}}"
 _ACK_REQUEST = "<r xmlns='urn:xmpp:sm:3'/>"
 _MECHANISMS = {"SCRAM-SHA-1", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-512"}
@@ -79,7 +80,8 @@ class Received(NamedTuple):
 class Account:
     """One connection of one account, made again by `connect` after each loss.
 
-    `on_message` gets each OMEMO message that could be parsed, `on_unreadable(sender, reason)` one that could not,
+    `on_message` gets each OMEMO message that could be parsed, `on_unreadable(sender, reason)` one that could not
+    and one that says something without OMEMO (reason "plain"),
     `on_devices(jid, devices, dialect)` each change of a device list (the own ones among them), `on_online(bool)` the
     state, `on_catch_up(bool)` begin and end of catching up from the archive (M-12, O-124).
     """
@@ -122,6 +124,7 @@ class Account:
         self._untaken: dict[str, tuple[Message, asyncio.Future[None]]] = {}
         self._announced: dict[int, Device] = {}  # by dialect
         self._announcing: set[int] = set()
+        self._listing = asyncio.Lock()  # of who writes to the own lists
         self._tasks: set[asyncio.Task[Any]] = set()
 
     # --- connection
@@ -233,7 +236,13 @@ class Account:
     async def announce(self, device: Device, dialect: int = OMEMO2) -> None:
         """Put the own device into the account's list and keep it there: again whenever it goes (O-060, O-061)."""
         self._announced[dialect] = device
-        await self.pep.publish_devices(device, dialect)
+        await self._list(device, dialect)
+
+    async def retire(self, device: int) -> None:
+        """Take an own device and its bundles off the server, and keep it off (O-129)."""
+        self._announced.clear()
+        async with self._listing:
+            await self.pep.remove_device(device)
 
     # --- inside
 
@@ -533,6 +542,7 @@ class Account:
         try:
             sender = JID(message.get("from", "")).bare
         except InvalidJID:
+            self.on_unreadable("", "format")
             return
         if sender != self.jid and message.get("type") != "error":
             self._take_message(sender, message, wrapper, archive_id)
@@ -548,6 +558,8 @@ class Account:
         try:
             encrypted = find_encrypted(message)
             if encrypted is None:
+                if _says_something(message):
+                    self.on_unreadable(sender, "plain")  # S-14, S-16; or encrypted in another way
                 return
             received = Received(
                 sender,
@@ -599,13 +611,18 @@ class Account:
         self._announcing.add(dialect)
         try:
             log.info("%s: device %d has gone from the list, announced again", self.jid, device.id)
-            await self.pep.publish_devices(device, dialect)
+            await self._list(device, dialect)
             await asyncio.sleep(_ANNOUNCE_PAUSE)
-            await self.pep.publish_devices(device, dialect)
+            await self._list(device, dialect)
         except MotemoError as error:
             log.warning("%s: device %d could not be announced: %s", self.jid, device.id, error)
         finally:
             self._announcing.discard(dialect)
+
+    async def _list(self, device: Device, dialect: int) -> None:
+        async with self._listing:
+            if self._announced.get(dialect) == device:  # else it was retired, or has another label now
+                await self.pep.publish_devices(device, dialect)
 
 
 class _Client(ClientXMPP):
@@ -627,6 +644,11 @@ def tls_context(ca: str | None) -> ssl.SSLContext:
         raise LocalError("refused", f"{ca} is not a file of certificates (PEM)") from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
+
+
+def _says_something(message: Element) -> bool:
+    """Whether a message without OMEMO was for people to see; what clients tell each other beside that is not."""
+    return message.get("type") in (None, "chat", "normal") and any(message.find(tag) is not None for tag in _CONTENT)
 
 
 def _ignore(*_args: object) -> None:

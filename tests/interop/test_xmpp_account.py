@@ -321,7 +321,7 @@ async def test_only_the_encrypted_element_of_a_message_counts(account):
         stanza.send()
     await sender.send(receiver.jid, sealed, id="last")
     first, last = await until(lambda: len(received) >= 2 and received)
-    assert (last.id, unreadable) == ("last", [])
+    assert (last.id, unreadable) == ("last", [(sender.jid, "plain")])
     assert vars(first.encrypted) == vars(sealed)
     assert not any("relay" in str(value) or "[1]" in str(value) for value in first)
 
@@ -600,6 +600,75 @@ async def test_the_list_is_merged_with_what_others_put_there(account):
     assert {device.id for device in await phone.pep.fetch_devices(phone.jid)} == {1, 2, 3}
     await board.pep.publish_devices(Device(3, "new label", b"s" * 64))
     assert len(await phone.pep.fetch_devices(phone.jid)) == 3
+
+
+async def raw_list(account, dialect=OMEMO2):
+    """The `device` elements of the account's own list, as XML; the server sorts their attributes as it likes."""
+    return [ET.canonicalize(ET.tostring(child, "unicode")) for child in await account.pep._own_list(dialect)]
+
+
+@covers("O-052", "O-129")
+async def test_what_others_wrote_into_the_lists_stays_byte_for_byte(account, prosody):
+    one = account()
+    await one.connect()
+    theirs = ET.fromstring(
+        "<devices xmlns='urn:xmpp:omemo:2'><device id='0041' label='Dino &amp; &#9;a &lt;b' labelsig='bm90IGEgc2ln'/>"
+        f"<device label='{'x' * 300}' id='5' labelsig='{'A' * 86}=='><note xmlns='urn:x'>kept</note></device>"
+        "<device id='6' label='unsigned'/></devices>"
+    )
+    await one.pep._publish(DEVICES_NODE, "current", theirs, ("1",))
+    before = await raw_list(one)
+    assert len(before) == 3
+    bundle = some_bundle()
+    bundle.identity_key, bundle.legacy_signature = ed25519_public(os.urandom(32)), b"s" * 64
+    for device in (41, 7):
+        await one.pep.publish_bundle(device, bundle)
+    for label in (None, "Thermometer", "Thermometer at the door"):
+        await one.pep.publish_devices(Device(7, label, label and b"s" * 64))
+    await one.pep.publish_devices(Device(7), LEGACY)
+    await one.pep.publish_devices(Device(8), LEGACY)
+    assert (await raw_list(one))[:3] == before and len(await raw_list(one)) == 4
+    for _ in range(2):  # what is gone is no error
+        await one.pep.remove_device(7)
+        assert await raw_list(one) == before
+        assert await one.pep.fetch_devices(one.jid, LEGACY) == [Device(8)]
+        for dialect in (OMEMO2, LEGACY):
+            assert (await refusal(one.pep.fetch_bundle(one.jid, 7, dialect))).reason == "not-found"
+            assert (await one.pep.fetch_bundle(one.jid, 41, dialect)).prekeys == bundle.prekeys
+
+
+@covers("O-129")
+async def test_a_device_that_was_retired_is_not_announced_again(account, monkeypatch):
+    monkeypatch.setattr("motemo_host.xmpp._ANNOUNCE_PAUSE", 0.3)
+    one = account()
+    changes = []
+    one.on_devices = lambda jid, devices, dialect: changes.append([device.id for device in devices])
+    await one.connect()
+    await one.announce(Device(7))
+    await until(lambda: changes)
+    await one._pep._publish(DEVICES_NODE, "current", devices_to_xml([]), ("1",))
+    await until(lambda: len(changes) == 3)  # gone, and announced again
+    await one.retire(7)
+    await asyncio.sleep(0.5)
+    assert await one.pep.fetch_devices(one.jid) == [] and changes[-1] == []
+
+
+@covers("M-02")
+async def test_what_is_not_omemo_and_says_something_is_told(account):
+    sender, receiver = account(), account()
+    told = []
+    receiver.on_unreadable = lambda jid, reason: told.append((jid, reason))
+    await sender.connect()
+    await receiver.connect()
+    pgp = "<encryption xmlns='urn:xmpp:eme:0' namespace='urn:xmpp:openpgp:0'/>"
+    typing = "<composing xmlns='http://jabber.org/protocol/chatstates'/>"
+    for kind, element in (("chat", typing), ("chat", pgp), ("headline", "<body xmlns='jabber:client'>news</body>")):
+        stanza = sender._client.make_message(mto=JID(receiver.jid), mtype=kind)
+        stanza.append(ET.fromstring(element))
+        stanza.send()
+    sender._client.send_message(receiver.jid, "hello")
+    await until(lambda: len(told) >= 2)
+    assert told == [(sender.jid, "plain")] * 2
 
 
 @covers("O-116")

@@ -31,6 +31,7 @@ import twomemo
 import twomemo.etree
 from omemo.storage import Just, Maybe, Nothing, Storage
 from slixmpp import JID, ClientXMPP
+from slixmpp.exceptions import IqError
 from slixmpp.plugins import register_plugin
 from slixmpp.xmlstream.handler import Callback
 from slixmpp.xmlstream.matcher import StanzaPath
@@ -132,8 +133,8 @@ class Peer:
     (Ed25519, 32 bytes).
 
     `events` holds all that happened, as dictionaries with `event`: `message` (sender, body, dialect, device, stamp of
-    the envelope), `empty` (a ping), `undecryptable` (error), `sent` (devices), `plain` (an unencrypted body),
-    `refused` (a message came back: condition).
+    the envelope), `opt-out` (sender, device, reason; after its `message`), `empty` (a ping), `undecryptable` (error),
+    `sent` (devices), `plain` (an unencrypted body), `refused` (a message came back: condition).
     """
 
     def __init__(
@@ -197,12 +198,57 @@ class Peer:
 
     async def send(self, to: str, body: str, *dialects: str) -> None:
         """Encrypt and send a text; each device gets it in the first of `dialects` (our best by default) it speaks."""
+        content = f"<body xmlns='jabber:client'>{escape(body)}</body>"
+        await self._send(to, {OMEMO2: self._envelope(content), LEGACY: body.encode()}, *dialects)
+
+    async def send_content(self, to: str, content: str) -> None:
+        """The same for XML elements as the content of the envelope; in omemo:2, which alone has one."""
+        await self._send(to, {OMEMO2: self._envelope(content)}, OMEMO2)
+
+    async def label(self, jid: str, device: int) -> str | None:
+        """The label of a device as python-omemo has it: checked against its signature."""
+        manager = await self._client.plugin["xep_0384"].get_session_manager()
+        await manager.refresh_device_list(OMEMO2, jid)
+        (found,) = [one for one in await manager.get_device_information(jid) if one.device_id == device]
+        return found.label
+
+    async def set_label(self, label: str) -> None:
+        """Label our own device."""
+        await (await self._client.plugin["xep_0384"].get_session_manager()).set_own_label(label)
+
+    async def devices(self, jid: str) -> list[ET.Element]:
+        """The elements of an account's list in omemo:2, as they are on the server."""
+        items = await self._client.plugin["xep_0060"].get_items(JID(jid), DEVICE_LIST_NODES[0])
+        return list(items["pubsub"]["items"].xml[0][0])
+
+    async def item(self, jid: str, node: str, item: str | None) -> ET.Element | None:
+        """An item of a node, or its newest; None when it is not there."""
+        try:
+            answer = await self._client.plugin["xep_0060"].get_items(
+                JID(jid), node, item_ids=[item] if item else None, max_items=None if item else 1
+            )
+        except IqError as error:
+            assert error.condition == "item-not-found"
+            return None
+        items = answer["pubsub"]["items"].xml
+        return items[0] if len(items) else None
+
+    async def forge_label(self, label: str) -> None:
+        """Put another label to our own device, with the signature of the former one."""
+        (element,) = await self.devices(self.jid)
+        element.set("label", label)
+        devices = ET.Element(f"{{{OMEMO2}}}devices")
+        devices.append(element)
+        await self._client.plugin["xep_0060"].publish(
+            JID(self.jid), DEVICE_LIST_NODES[0], id="current", payload=devices
+        )
+
+    async def _send(self, to: str, plaintexts: dict[str, bytes], *dialects: str) -> None:
         dialects = dialects or self.dialects[:1]
         plugin = self._client.plugin["xep_0384"]
         manager = await plugin.get_session_manager()
         for dialect in self.dialects:
             await manager.refresh_device_list(dialect, to)
-        plaintexts = {OMEMO2: self._envelope(body), LEGACY: body.encode()}
         async with self._one_at_a_time:
             messages, errors = await manager.encrypt(
                 frozenset({to}), {dialect: plaintexts[dialect] for dialect in dialects}, list(dialects)
@@ -269,12 +315,12 @@ class Peer:
         self._tell("ready", jid=self.jid, device=own.device_id, identity_key=own.identity_key.hex())
         self._started.set()
 
-    def _envelope(self, body: str) -> bytes:
+    def _envelope(self, content: str) -> bytes:
         """An XEP-0420 envelope, with default namespaces: some clients match on qualified names."""
         padding = base64.b64encode(secrets.token_bytes(secrets.randbelow(150))).decode()
         now = datetime.datetime.now(datetime.UTC)
         return (
-            f"<envelope xmlns='{SCE}'><content><body xmlns='jabber:client'>{escape(body)}</body></content>"
+            f"<envelope xmlns='{SCE}'><content>{content}</content>"
             f"<rpad>{padding}</rpad><time stamp='{now:%Y-%m-%dT%H:%M:%SZ}'/><from jid={quoteattr(self.jid)}/>"
             "</envelope>"
         ).encode()
@@ -300,7 +346,7 @@ class Peer:
                 message = await oldmemo.etree.parse_message(element, sender, self.jid, manager)
             async with self._one_at_a_time:
                 plaintext, device, _ = await manager.decrypt(message)
-            body, stamp = self._open(dialect, plaintext, sender)
+            body, stamp, opt_out = self._open(dialect, plaintext, sender)
         except (omemo.OMEMOException, ValueError, ET.ParseError) as error:
             self._tell("undecryptable", sender=sender, dialect=dialect, error=repr(error), cause=repr(error.__cause__))
             return
@@ -308,19 +354,26 @@ class Peer:
             self._tell("empty", sender=sender, dialect=dialect, device=device.device_id)
             return
         self._tell("message", sender=sender, dialect=dialect, device=device.device_id, body=body, stamp=stamp)
+        if opt_out is not None:
+            self._tell("opt-out", sender=sender, device=device.device_id, reason=opt_out)
         if self.echo and body is not None and not body.startswith(ECHO):
             await self.send(sender, ECHO + body, dialect)
 
     @staticmethod
-    def _open(dialect: str, plaintext: bytes | None, sender: str) -> tuple[str | None, str | None]:
-        """Body and time of what was decrypted. ValueError when the envelope names another sender."""
+    def _open(dialect: str, plaintext: bytes | None, sender: str) -> tuple[str | None, str | None, str | None]:
+        """Body, time and opt-out of what was decrypted. ValueError when the envelope names another sender."""
         if plaintext is None or dialect == LEGACY:
-            return plaintext and plaintext.decode(), None
+            return plaintext and plaintext.decode(), None, None
         envelope = ET.fromstring(plaintext)
         origin, time = envelope.find(f"{{{SCE}}}from"), envelope.find(f"{{{SCE}}}time")
         if origin is None or JID(origin.get("jid")).bare != sender:
             raise ValueError("the envelope is not from the sender of the stanza")
-        return envelope.findtext(f"{{{SCE}}}content/{{jabber:client}}body"), None if time is None else time.get("stamp")
+        opt_out = envelope.find(f"{{{SCE}}}content/{{{OMEMO2}}}opt-out")
+        return (
+            envelope.findtext(f"{{{SCE}}}content/{{jabber:client}}body"),
+            None if time is None else time.get("stamp"),
+            None if opt_out is None else opt_out.findtext(f"{{{OMEMO2}}}reason", ""),
+        )
 
 
 async def main() -> int:

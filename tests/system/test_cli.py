@@ -133,11 +133,13 @@ def test_a_board_with_an_agent_that_was_never_provisioned(stage):
 
 def test_a_port_that_the_gateway_has(stage, site):
     gateway = stage.gateway(site.board)
-    for command in (["status"], ["gateway"]):
-        done = stage.motemo(*command, "--port", site.port, "--json", code=1)
-        assert f"process {gateway.pid}" in done.sentence and "stop" in done.sentence
-        assert done.document["error"]["reason"] == "refused"
+    done = stage.motemo("gateway", "--port", site.port, "--json", code=1)
+    assert f"process {gateway.pid}" in done.sentence and "stop" in done.sentence
+    assert done.document["error"]["reason"] == "refused"
+    status = stage.status(site.board)  # by the gateway
+    assert status["jid"] == site.jid and status["fingerprint"] == site.report["fingerprint"] and "gateway" in status
     gateway.stop()
+    assert "gateway" not in stage.status(site.board)
 
 
 @covers("O-144")

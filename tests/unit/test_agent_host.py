@@ -7,14 +7,14 @@ import sys
 import pytest
 
 from motemo import agent as agent_module
-from motemo import pinning, settings
+from motemo import pinning, retirement, settings, status
 from motemo.agent import Agent
 from motemo.crypto.xeddsa import xeddsa_verify
 from motemo.errors import RemoteError, StateError
 from motemo.omemo import records, trust
 from motemo.omemo.bundle import unpack
 from motemo.omemo.elements import Encrypted
-from motemo.omemo.envelope import SENML
+from motemo.omemo.envelope import NOTICE, SENML
 from motemo.omemo.keys import BUNDLE_DIRTY
 from motemo.profile import Profile
 from tests.bundles import make_bundle, note_published
@@ -32,6 +32,7 @@ class Northbound:
         self.sent = []  # (bare JID, Encrypted)
         self.known = {}  # bare JID: devices
         self.published = []
+        self.labels = []
         self.fetched = []
         self.forgotten = []
         self.taken = asyncio.Event()
@@ -76,8 +77,9 @@ async def publish_bundle(northbound, bundle, prekeys):
     northbound.published.append(bundle)
 
 
-async def publish_devices(northbound, device):
+async def publish_devices(northbound, device, label, signature):
     northbound.check()
+    northbound.labels.append((label, signature))
     northbound.published.append(device)
 
 
@@ -201,7 +203,7 @@ async def test_id_that_was_announced_without_an_answer_stays(monkeypatch):
     first = stage.engine.keys.device
     announced = []
 
-    async def publish(northbound, device):
+    async def publish(northbound, device, label, signature):
         announced.append(device)
         northbound.known[BOARD] = [device]
         if len(announced) == 1:
@@ -563,6 +565,146 @@ async def test_a_sample_that_nobody_may_get_is_counted(stage):
     stage.put(1)
     await stage.until(lambda: not len(stage.agent.outbox))
     assert stage.engine.counters == {"no-devices": 1}
+
+
+# Opt-out, notices, retirement
+
+OPT_OUT = "<opt-out xmlns='urn:xmpp:omemo:2'><reason>compliance</reason></opt-out>"
+
+
+@covers("O-102", "O-103", "O-104", "O-105")
+async def test_opt_out_stops_what_goes_to_the_account_until_it_is_back(stage):
+    await stage.answer("help")
+    stage.read()
+    stage.agent.on_message(ALICE, stage.alice.engine.seal([BOARD], None, more=OPT_OUT))
+    assert any("opt-out" in line and ALICE in line for line in stage.agent.log_lines)
+    assert not any("compliance" in line for line in stage.agent.log_lines), "no content in the log"
+    stage.put(1, 2)
+    await stage.until(lambda: not len(stage.agent.outbox))
+    await stage.settle()
+    assert stage.read() == [] and stage.engine.counters == {"opt-out": 2}
+    assert status.fields(stage.agent)["opted_out"] == [ALICE]
+    assert trust.has_opted_out(stage.agent.store.copy(), ALICE), "a power cut changes nothing"
+    assert "nothing: " not in await stage.answer("status"), "any message of theirs brings OMEMO back"
+    stage.put(3)
+    await stage.until(lambda: stage.northbound.sent)
+    assert [one.body for one in stage.read()] == ["n 3"]
+
+
+@covers("O-105")
+async def test_pinning_again_ends_an_opt_out(stage):
+    stage.agent.on_message(ALICE, stage.alice.engine.seal([BOARD], "and a text", more=OPT_OUT))
+    request = {"op": "add-pins", "jid": ALICE, "fingerprints": [stage.alice.engine.keys.fingerprint]}
+    assert trust.has_opted_out(stage.agent.store, ALICE)
+    assert pinning.perform(stage.agent, request) == {"count": 0}
+    stage.put(1)
+    await stage.until(lambda: any(one.payload for _, one in stage.northbound.sent))
+    assert [one.body for one in stage.read()] == ["n 1"], "what came with the opt-out is no command"
+
+
+@covers("O-102", "O-142")
+async def test_opt_out_of_an_unpinned_device_changes_nothing(stage):
+    other = Device(ALICE, which=1)
+    other.pin(stage.board)
+    other.list(stage.board)
+    other.engine.on_bundle(BOARD, stage.engine.keys.device, make_bundle(stage.engine.keys))
+    stage.agent.on_message(ALICE, other.engine.seal([BOARD], None, more=OPT_OUT))
+    assert stage.engine.counters == {"untrusted": 1} and not trust.has_opted_out(stage.agent.store, ALICE)
+
+
+@covers("M-02", "O-123")
+async def test_every_message_that_is_not_shown_has_a_counter_and_a_line(stage):
+    agent = stage.agent
+    agent.set_clock(1_700_000_000)
+    agent.on_message(ALICE, stage.alice.engine.seal([BOARD], None, more="<x xmlns='urn:x'>secret</x>"))
+    agent.on_message(ALICE, stage.alice.engine.seal([BOARD], ""))
+    agent.on_message(ALICE, stage.alice.engine.seal([BOARD], "hello", more="<notice xmlns='urn:motemo:notice:1'/>"))
+    stage.northbound.online = False
+    for _ in range(9):
+        stage.says("help")
+    agent.stop_engine()
+    stage.says("help")
+    assert agent.counters == {"unknown": 2, "notice": 1, "full": 1, "not-provisioned": 9}
+    assert status.perform(agent, {"op": "log"})["lines"] == agent.log_lines
+    for line in agent.log_lines:
+        moment, text = line.split(": ", 1)
+        assert abs(int(moment) - 1_700_000_000) < 60
+        assert text.startswith(f"message of {ALICE} device {stage.alice.id}: ") and "secret" not in text
+
+
+async def test_a_line_of_the_log_before_the_time_is_known(stage):
+    stage.agent.log("something")
+    assert stage.agent.log_lines[-1].split(": ")[0] in ("0 s", "1 s", "2 s")
+
+
+@covers("O-095", "O-123")
+async def test_a_pinned_owner_is_told_once_that_a_message_could_not_be_read(stage):
+    await stage.answer("help")
+    stage.read()
+
+    def spoilt():
+        sealed = stage.alice.seal("set relay on")
+        jid, device, kex, data = sealed.keys[0]
+        return Encrypted(2, sealed.sid, [(jid, device, kex, data[:-1] + bytes([data[-1] ^ 1]))], sealed.payload)
+
+    for _ in range(3):
+        stage.agent.on_message(ALICE, spoilt())
+    await stage.until(lambda: stage.northbound.sent)
+    await stage.settle()
+    (notice,) = stage.read()
+    assert f"device {stage.alice.id} (bad-tag)" in notice.body and NOTICE in notice.others
+    stage.agent.told_at = 0
+    stage.agent.on_message(ALICE, spoilt())
+    await stage.settle()
+    assert stage.read() == []
+    await stage.answer("help")  # this could be read
+    stage.agent.on_message(ALICE, spoilt())
+    await stage.until(lambda: stage.northbound.sent)
+    assert len(stage.read()) == 1
+    assert stage.engine.counters == {"bad-tag": 5}
+
+
+@covers("O-123", "O-140")
+async def test_nobody_is_told_of_messages_of_strangers(stage):
+    stage.agent.on_message(EVE, sealed_for(stage, stage.alice.seal("help"), sid=5))
+    await stage.settle()
+    assert stage.northbound.sent == [] and stage.engine.counters == {"no-session": 1}
+
+
+def retire(stage, **words):
+    return retirement.perform(stage.agent, {"op": "retire", **words})
+
+
+@covers("O-100", "O-101", "O-129")
+async def test_a_board_that_retires_says_farewell_and_falls_silent(stage):
+    await stage.answer("help")
+    bob = Device("bob@example.org")
+    stage.board.pin(bob)  # nobody can reach him
+    stage.read()
+    assert retire(stage, text="it <broke>")["missing"]
+    await stage.until(lambda: not retire(stage)["missing"])
+    assert retire(stage) == {"told": [ALICE], "untold": [bob.jid], "missing": 0}
+    (farewell,) = stage.read()
+    assert farewell.opt_out == "it <broke>" and farewell.body.endswith("it <broke>")
+    announced = len(stage.northbound.published)
+    stage.agent.on_devices(BOARD, [])
+    stage.put(1)
+    stage.says("help")
+    await stage.settle()
+    assert len(stage.northbound.published) == announced and stage.northbound.sent == []
+    again = Agent(stage.agent.store, stage.agent.profile, stage.northbound)
+    assert again.retiring == {}, "it goes on after a power cut"
+    assert retirement.perform(again, {"op": "retire"})["missing"] == 1
+
+
+async def test_a_board_that_retires_tells_nobody_unless_it_is_told_to(stage):
+    await stage.answer("help")
+    retire(stage)
+    await stage.until(lambda: not retire(stage)["missing"])
+    assert retire(stage) == {"told": [], "untold": [], "missing": 0} and stage.read() == []
+    with pytest.raises(StateError):
+        stage.agent.stop_engine()
+        retire(stage)
 
 
 # The rest

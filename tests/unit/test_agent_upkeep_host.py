@@ -11,6 +11,7 @@ from motemo.agent import Agent
 from motemo.errors import RemoteError
 from motemo.omemo import records
 from motemo.omemo.elements import LEGACY, OMEMO2
+from motemo.omemo.envelope import NOTICE
 from tests.covers import covers
 from tests.unit.test_agent_host import Stage
 from tests.unit.test_engine import ALICE, BOARD, Device
@@ -86,7 +87,9 @@ async def test_owner_is_told_of_a_stale_device_and_status_counts_it(stage):
         stage.put(number)
     await stage.until(lambda: len(stage.northbound.sent) == 2)
     assert not len(stage.agent.outbox), "a reading that is held back is done with"
-    bodies = [envelope.body for envelope in stage.read()]
+    envelopes = stage.read()
+    bodies = [envelope.body for envelope in envelopes]
+    assert [one.others for one in envelopes] == [[], [NOTICE]], "no program answers a notice"
     assert bodies[0] == "n 0" and bodies[1].startswith(f"Your device {stage.alice.id} has not answered")
     assert any("stale" in line for line in stage.agent.log_lines)
     assert overlay.call("motemo.status", "fields", stage.agent)["stale"] == 1
@@ -97,7 +100,7 @@ async def test_owner_is_told_of_a_stale_device_and_status_counts_it(stage):
 async def test_device_that_never_answers_is_given_a_new_session_and_the_owner_is_told(stage):
     await stage.answer("help")
     lose(stage, 880)
-    stage.agent.replies.append((ALICE, "an answer"))
+    stage.agent.replies.append((ALICE, "an answer", ""))
     stage.agent.wake()
     await stage.until(lambda: len(stage.northbound.sent) == 2)
     assert all(one.keys[0][2] for _, one in stage.northbound.sent), "key exchanges"
@@ -127,7 +130,7 @@ async def test_refused_list_stays_as_it_was(stage, monkeypatch):
     assert known == [stage.alice.id]
     stage.northbound.fail = RemoteError("refused", "try again later")
     stage.engine.look_again(ALICE)
-    stage.agent.replies.append((ALICE, "answer"))
+    stage.agent.replies.append((ALICE, "answer", ""))
     stage.agent.wake()
     await stage.until(lambda: any(one.payload for _, one in stage.northbound.sent) or stage.engine.counters)
     assert stage.engine.devices(ALICE) == known

@@ -113,6 +113,8 @@ TO_BOARD = (
     {"type": "request", "id": 10, "op": "reset-sessions", "jid": ALICE, "device": 7},
     {"type": "request", "id": 6, "op": "bundle"},
     {"type": "request", "id": 7, "op": "wipe"},
+    {"type": "request", "id": 9, "op": "retire", "text": "Kaputt"},
+    {"type": "request", "id": 10, "op": "log"},
     {"type": "request", "id": 8, "op": "time", "now": 1767225600},
     {"type": "online", "jid": ALICE, "state": False},
     {"type": "time", "now": 1767225600},
@@ -451,4 +453,4 @@ def test_numbers_of_names():
         assert names.number(name) == number
         assert names.entry(number)[0] == name
     assert names.number("nonsense") == names.number("") == names.number("d") == -1
-    assert names.entry(-1) is names.entry(66) is names.entry(1 << 64) is None
+    assert names.entry(-1) is names.entry(63) is names.entry(1 << 64) is None

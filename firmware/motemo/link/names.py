@@ -13,8 +13,8 @@ _FIELDS = (
     " fields:m message:- request:- result:- log:- level:u state:f fetch-devices:- devices:l others:u fetch-bundle:-"
     " bundle:- publish-bundle:- publish-devices:- device:i label:t labelsig:s ik:k spk_id:u spk:k spks:s prekeys:p"
     " pk_id:u pk:k online:- time:- now:u status:- provision:- pin:- finish:- wipe:- fingerprints:h mode:t interval:u"
-    " count:u list-pins:- add-pins:- remove-pins:- how:t force:f legacy:z list-sessions:- reset-sessions:- n61:- n62:-"
-    " n63:- n64:- catch-up:- "
+    " count:u list-pins:- add-pins:- remove-pins:- how:t force:f legacy:z list-sessions:- reset-sessions:- retire:-"
+    " catch-up:- "
 )
 
 # What each type of message has, in the order of the numbers: `?` may be missing, `*` and any other field.

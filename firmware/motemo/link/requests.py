@@ -30,6 +30,10 @@ async def publish_bundle(linked, bundle, prekeys):
     )
 
 
-async def publish_devices(linked, device):
-    """Puts our id into the account's lists of both dialects; returns when it is there."""
-    await linked.request({"type": "publish-devices", "device": device})
+async def publish_devices(linked, device, label, signature):
+    """Puts our id into the account's lists of both dialects; returns when it is there. label: "" for none."""
+    message = {"type": "publish-devices", "device": device}
+    if label:
+        message["label"] = label
+        message["labelsig"] = signature
+    await linked.request(message)

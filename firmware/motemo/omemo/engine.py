@@ -148,16 +148,20 @@ class Engine:
 
     # Messages
 
-    def seal(self, jids, body, records_json=None, to=None, stamp=None):
+    def seal(self, jids, body, records_json=None, to=None, stamp=None, more=""):
         """An `Encrypted` for the pinned and listed devices of these accounts, each in its best dialect.
 
         body: the human line, all that legacy devices get. records_json: JSON text. to: the room, in a group chat.
-        stamp: XEP-0082 time. None when all are stale devices that get only some of the messages with records.
-        Raises StateError "no-devices" when there is no session with any.
+        stamp: XEP-0082 time. more: further elements of the content, as XML. None when all are stale devices that get
+        only some of the messages with records. Raises StateError "no-devices" when there is no session with any,
+        "opt-out" when they are accounts that want plain text (O-103).
         """
         targets = []
-        held = False
+        held = blocked = False
         for jid in jids:
+            if trust.has_opted_out(self.store, jid):
+                blocked = True
+                continue
             for key in self._listed(jid) or ():
                 if self._is_other(key) and self.is_trusted(key):
                     session = self.peek(key)
@@ -171,7 +175,7 @@ class Engine:
         if not targets:
             if held:
                 return None
-            raise StateError("no-devices")
+            raise StateError("opt-out" if blocked else "no-devices")
         if len(targets) > self.profile.devices:
             self.count("too-large")
         new, old = [], []
@@ -183,7 +187,7 @@ class Engine:
             legacy = dialects.using(LEGACY, self._seal, dialects.LEGACY, old, body.encode() or b" ")
             if not new:
                 return legacy
-        content = envelope.build(self.keys.jid, body, records_json, to=to, stamp=stamp, extra=self.profile.padding)
+        content = envelope.build(self.keys.jid, body, records_json, to, stamp, extra=self.profile.padding, more=more)
         sealed = self._seal(dialects.OMEMO2, new, content)
         sealed.legacy = legacy
         return sealed

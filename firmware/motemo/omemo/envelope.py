@@ -8,14 +8,16 @@ from motemo.crypto.random import random_bytes
 from motemo.xmltext import escape, quote
 
 SENML = "urn:motemo:senml:1"  # the XEP-0432 datatype of our SenML records (RFC 8428)
+NOTICE = ("urn:motemo:notice:1", "notice")  # beside a body that nobody may answer by program
 
 _PADDING = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
-def build(sender, body=None, records=None, to=None, stamp=None, least=160, extra=12) -> bytes:
+def build(sender, body=None, records=None, to=None, stamp=None, least=160, extra=12, more="") -> bytes:
     """An envelope from `sender` (JID, its resource is left out).
 
     body: text. records: JSON text of SenML records. to: JID, which a group chat needs (O-083). stamp: unix seconds.
+    more: further elements of the content, as XML.
     The padding fills up to `least` bytes and adds 0 to `extra` random characters (S-01: at most 200).
     """
     head = "<envelope xmlns='urn:xmpp:sce:1'><content>"
@@ -24,7 +26,7 @@ def build(sender, body=None, records=None, to=None, stamp=None, least=160, extra
     if records is not None:
         head += "<payload xmlns='urn:xmpp:json-msg:0' datatype='" + SENML + "'>"
         head += "<json xmlns='urn:xmpp:json:0'>" + escape(records) + "</json></payload>"
-    head += "</content><rpad>"
+    head += more + "</content><rpad>"
     tail = "</rpad>"
     if stamp is not None:
         from motemo import timestamp  # most boards send none

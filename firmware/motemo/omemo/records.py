@@ -14,6 +14,7 @@ LEGACY_DEVICES = 9  # as DEVICES, all that are on the legacy list
 PIN_ORIGIN = 10  # bare JID: how each of them was pinned, one byte each (motemo.pinning)
 FORMER = 14  # device_key: the session that SESSION has replaced, and its skipped keys (motemo.omemo.former)
 USED_PREKEY = 20  # id, 4 bytes: private, public, the ephemeral keys of the key exchanges that used it (O-124)
+OPT_OUT = 21  # bare JID: nothing; the account asked for plain text
 
 ALL = (
     IDENTITY,
@@ -28,6 +29,7 @@ ALL = (
     PIN_ORIGIN,
     FORMER,
     USED_PREKEY,
+    OPT_OUT,
 )
 
 

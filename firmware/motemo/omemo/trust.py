@@ -33,6 +33,19 @@ def pin(store, jid, fingerprints, origins=b""):
     store.commit(changes)
 
 
+def has_opted_out(store, jid) -> bool:
+    """Whether the account asked for plain text: it gets nothing until it is back (O-103)."""
+    return store.get(records.OPT_OUT, jid.encode()) is not None
+
+
+def note_opt_out(store, jid, out):
+    """Notes that the account has opted out, or that it is back (O-105); returns whether that is news."""
+    if out == has_opted_out(store, jid):
+        return False
+    store.commit([(records.OPT_OUT, jid.encode(), b"" if out else None)])
+    return True
+
+
 def is_pinned(store, jid, fingerprint) -> bool:
     """Whether that identity key, in Curve25519 form, is one of the account's pins."""
     return fingerprint in pins(store, jid)

@@ -1,20 +1,23 @@
 """`motemo gateway`: proxies XMPP for the boards on these ports, without their keys."""
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from motemo.errors import StateError
 
-from .. import local, pins
+from .. import labels, local, pins
 from ..boardlink import BoardLink
 from ..gateway import Gateway
 from ..home import Home, locked
 from ..queue import Queue
+from ..retirement import over_link
 from ..serialport import SerialPort
 from ..xmpp import Account
 from .common import Common, connect_account
+
+_LAST_WORDS = 0.5  # seconds
 
 
 def gateway(*, port: Annotated[list[str], Parameter(negative="")], common: Common | None = None) -> None:
@@ -41,7 +44,7 @@ async def _serve(common: Common, home: Home, path: str) -> None:
     await link.connect()
     try:
         status = await link.request("status")
-        if status["state"] != "ready":
+        if status["state"] not in ("ready", "retiring"):
             raise StateError("not-provisioned", f"the board at {path} is not provisioned; run motemo provision")
         jid = status["jid"]
         credentials = home.credentials(jid)
@@ -51,19 +54,37 @@ async def _serve(common: Common, home: Home, path: str) -> None:
         folder = home.gateway(jid)
         with locked(folder, f"the queue of {jid}"):
             queue = Queue(home.queue(jid))
-            server = await local.serve(folder, _work(link, account, path))
+            gateway = Gateway(link, account, queue)
+            running = asyncio.ensure_future(gateway.run())
+            retired = asyncio.Event()
+
+            async def retire(reason: str | None) -> dict[str, Any]:
+                if not account.online:
+                    raise StateError("offline", f"{jid} has no connection to its server; try again when it has one")
+                report = await over_link(link, account, queue, home, pins.port_name(path), reason)
+                retired.set()
+                asyncio.get_running_loop().call_later(_LAST_WORDS, running.cancel)  # the answer goes out first
+                return report
+
+            server = await local.serve(folder, {**_work(link, account, gateway, path), "retire": retire})
             common.show({"event": "board", "port": path, "jid": jid}, f"{path} is {jid}")
             try:
-                await Gateway(link, account, queue).run()
+                await running
+            except asyncio.CancelledError:
+                if not retired.is_set():
+                    raise
+                common.show({"event": "retired", "port": path, "jid": jid}, f"{jid} is retired")
             finally:
+                running.cancel()
+                await asyncio.gather(running, return_exceptions=True)
                 server.close()
                 queue.close()
     finally:
         await link.close()
 
 
-def _work(link: BoardLink, account: Account, path: str) -> local.Work:
-    """What this gateway does for `motemo trust`."""
+def _work(link: BoardLink, account: Account, gateway: Gateway, path: str) -> local.Work:
+    """What this gateway does for `motemo trust` and `motemo status`."""
     work = pins.work(link)
 
     async def port() -> str:
@@ -74,4 +95,10 @@ def _work(link: BoardLink, account: Account, path: str) -> local.Work:
         account.add_owner(jid)
         return count
 
-    return {**work, "port": port, "add-pins": add}
+    async def list_pins() -> pins.Owners:
+        return await labels.add_to(await work["list-pins"](), account)
+
+    async def status() -> dict[str, Any]:
+        return {**await work["status"](), "gateway": dict(gateway.counters)}
+
+    return {**work, "port": port, "add-pins": add, "list-pins": list_pins, "status": status}

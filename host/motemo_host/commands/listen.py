@@ -19,6 +19,12 @@ from ..readings import Readings
 from .common import Common, Login, connect_account
 from .identity import identity_document
 
+_MOST_REASON = 500  # characters of an opt-out's reason
+_PROBLEMS = {
+    "plain": "a message without OMEMO came, which is not shown",
+    "unknown": "a message had nothing in it that is known here",
+}
+
 
 def listen(
     *,
@@ -59,6 +65,7 @@ def pin_boards(home: Home, store, named: list[str]) -> None:
         if pin.fingerprints or pin.distrusted:
             left = [one for one in trust.pins(store, pin.jid) if one not in pin.distrusted]
             trust.pin(store, pin.jid, pin.fingerprints or left)
+            trust.note_opt_out(store, pin.jid, False)  # O-105
 
 
 async def _run(
@@ -93,14 +100,27 @@ async def _run(
         server.close()
 
 
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
 def show(common: Common, heard: Heard) -> None:
     """Prints what a message said."""
     start = f"{time.strftime('%H:%M:%S')}  {heard.jid}  "
-    document = {"jid": heard.jid, "device": heard.device, "trusted": heard.trusted}
+    document: dict[str, Any] = {"jid": heard.jid, "device": heard.device, "trusted": heard.trusted}
+    if heard.label:
+        document["label"] = heard.label
+        start = f"{start.rstrip()} ({heard.label})  "
     if heard.problem:
+        what = _PROBLEMS.get(heard.problem, f"a message of device {heard.device} could not be read: {heard.problem}")
+        common.show({"event": "problem", **document, "time": int(time.time()), "reason": heard.problem}, start + what)
+        return
+    if heard.opt_out is not None:
+        reason = heard.opt_out[:_MOST_REASON]
         common.show(
-            {"event": "problem", **document, "reason": heard.problem},
-            f"{start}a message of device {heard.device} could not be read: {heard.problem}",
+            {"event": "opt-out", **document, "text": heard.text, "reason": reason},
+            f"{start}WARNING: wants no OMEMO messages any more; nothing is sent to it{reason and ': ' + _line(reason)}"
+            + ("" if heard.trusted else "  (NOT a pinned device: this changes nothing)"),
         )
         return
     line = start + heard.text.replace("\n", "\n" + " " * len(start))
@@ -109,4 +129,4 @@ def show(common: Common, heard: Heard) -> None:
         readings = [one._asdict() for one in heard.readings]
         common.show({"event": "reading", **document, "text": heard.text, "readings": readings}, line)
     else:
-        common.show({"event": "text", **document, "text": heard.text}, line)
+        common.show({"event": "notice" if heard.notice else "text", **document, "text": heard.text}, line)

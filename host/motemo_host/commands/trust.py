@@ -27,7 +27,10 @@ def list_(*boards: str, common: Common | None = None) -> None:
         lines = []
         for jid, pins in owners.items():
             lines.append(f"  {jid}")
-            lines += [f"    {grouped(bytes.fromhex(pin['fingerprint']))}  {pin['how']}" for pin in pins]
+            lines += [
+                f"    {grouped(bytes.fromhex(pin['fingerprint']))}  {pin['how']}  {pin.get('label', '')}".rstrip()
+                for pin in pins
+            ]
         return {"owners": owners}, "\n".join(lines) or "  nobody is pinned"
 
     for_each(boards, common, work)
