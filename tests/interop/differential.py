@@ -202,7 +202,6 @@ class Scenario:
         self.letters = []
         self.spent = set()  # (receiving peer, or None for the board; prekey): those that were used
         self.overtaken = set()  # pairs in which a message has moved an end to its session that came after a later one
-        self.crossed = set()  # pairs whose session was replaced by hand while its key exchange was under way
         self.gaps = Counter()  # what only a manual reset mends: such pairs, if they do not understand each other, and
         # sessions of which more messages in a row were lost than the board can skip
         self.vain = Counter()  # pair: key exchanges in a row that came to nothing at the board
@@ -275,12 +274,7 @@ class Scenario:
 
     async def board_resets(self, number, awake):
         """A manual replacement of the sessions with one account."""
-        jid = self.peers[number % len(self.peers)].jid
-        for pair, peer in enumerate(self.peers):
-            session = self.board.session(peer)
-            if peer.jid == jid and session and not session.is_answered() and session.ns:
-                self.crossed.add(pair)
-        admission.replace_sessions(self.board.engine, jid)
+        admission.replace_sessions(self.board.engine, self.peers[number % len(self.peers)].jid)
         if awake:
             await self.board_works()
 
@@ -558,14 +552,10 @@ class Scenario:
     async def _finish(self, senders):
         await self._settle()
         await self._converse(senders)
-        for pair, gap in sorted(
-            [(pair, "overtaken") for pair in self.overtaken - self.crossed]
-            + [(pair, "replaced under way") for pair in self.crossed]
-        ):
+        for pair in sorted(self.overtaken):
             if not await self._are_settled(pair):
-                # What came late, or a key exchange that was under way when its session was replaced by hand, has moved
-                # an end, and one of the two has no other session than the wrong one.
-                self.gaps[gap] += 1
+                # What came late has moved an end, and one of the two has no other session than the wrong one.
+                self.gaps["overtaken"] += 1
                 admission.replace_sessions(self.board.engine, self.peers[pair].jid)
         for pair, peer in enumerate(self.peers):
             last = [letter for letter in self.letters if letter.pair == pair and letter.to_board and letter.text][-1]

@@ -10,8 +10,8 @@ def test_sessions_are_replaced_while_readings_go_on(stage):
     board = stage.board("sessions", COUNTING_MAIN)
     port = str(board.port)
     stage.provision(board, jid, "--owner", f"{alice}={stage.identity(alice)}", "--every", "1")
+    listens = stage.listen(alice)  # first, so that both of its lists are there
     gateway = stage.gateway(board)
-    listens = stage.listen(alice)
     listens.event("reading")
 
     (session,) = stage.motemo("sessions", "list", jid, "--json").document["sessions"]

@@ -3,7 +3,7 @@
 import sys
 
 from motemo.errors import RemoteError, StateError
-from motemo.omemo import dialects, records
+from motemo.omemo import admission, dialects, ratchet, records
 from motemo.omemo.elements import LEGACY, OMEMO2, Bundle, Encrypted
 from tests.covers import covers
 from tests.raises import raises
@@ -285,3 +285,50 @@ def test_a_key_exchange_with_a_prekey_that_is_gone_is_answered_by_a_session():
     pair.settle()
     pair.talk("a", "b")
     assert pair.is_settled() and pair.heard == ["a", "a", "b"]
+
+
+@covers("O-121")
+def test_a_device_that_makes_a_new_session_itself_needs_none_of_us():
+    pair = friends()
+    board, alice = pair.ends["b"], pair.ends["a"]
+    assert admission.replace_sessions(board.engine, ALICE) == 1
+    assert board.engine.needs([]) == [("bundle", ALICE, alice.id, 2)]
+    pair.talk("a")
+    assert board.engine.needs([]) == [("bundle", ALICE, alice.id, 2)]
+    pair.start("a")
+    pair.talk("a")
+    assert board.engine.needs([]) == []
+
+
+@covers("O-119", "O-126")
+def test_an_unanswered_session_with_the_same_prekey_is_offered_again():
+    board, alice = meet()
+    own = alice.bundle()
+    board.engine.on_bundle(ALICE, alice.id, own)
+    board.seal("lost")
+    ephemeral = board.session_with(alice).ephemeral
+    assert admission.replace_sessions(board.engine, ALICE) == 1
+    board.engine.on_bundle(ALICE, alice.id, own)
+    assert board.session_with(alice).ephemeral == ephemeral
+    ping = board.ping()
+    assert ping.keys[0][2] and alice.open(ping) is None
+    # Too much of it was lost: another session, though there is no other prekey.
+    board, alice = meet()
+    own = alice.bundle()
+    board.engine.on_bundle(ALICE, alice.id, own)
+    board.lose(alice, 200)
+    ephemeral = board.session_with(alice).ephemeral
+    assert admission.replace_sessions(board.engine, ALICE) == 1
+    board.engine.on_bundle(ALICE, alice.id, own)
+    assert board.session_with(alice).ephemeral != ephemeral
+
+
+@covers("O-093")
+def test_a_device_that_is_heard_in_the_former_session_is_not_stale():
+    pair = friends()
+    board, alice = pair.ends["b"], pair.ends["a"]
+    pair.start("b")
+    session = board.session_with(alice)
+    session.flags |= ratchet.STALE | ratchet.LEFT_OUT
+    assert board.open(alice.seal("here")) == "here"
+    assert not board.session_with(alice).is_set(ratchet.STALE | ratchet.LEFT_OUT)

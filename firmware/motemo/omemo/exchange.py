@@ -13,6 +13,7 @@ from motemo.omemo.elements import LEGACY
 from motemo.omemo.records import split_device_key
 
 _FREE = 8
+_SURE_SKIP = 200  # messages in a row that every receiver can have missed
 
 
 def initiate(dialect, keys, bundle):
@@ -73,7 +74,7 @@ def on_bundle(engine, key, bundle, answer):
     if not pinned and not answer:
         raise RemoteError("untrusted")
     current = engine.session(key)
-    if current and not current.is_answered() and current.is_like(session):
+    if current and not current.is_answered() and current.is_like(session) and current.ns < _SURE_SKIP:
         engine.offer(key)  # with the same prekey there is no hope for a second one where the first has arrived
         return
     if current and pinned:  # a new session is no answer: a stale device stays one

@@ -24,18 +24,23 @@ def keep(engine, key, session):
     if current is None:
         return []
     changes = [(records.SKIPPED, key, None)]
+    record = engine.store.get(records.FORMER, key)
+    former = record and ratchet.restore(record[: ratchet.SIZE])
     if current.their_identity != session.their_identity:
         changes.append((records.FORMER, key, None))
-    elif current.is_set(ratchet.INITIATOR):
-        if current.is_answered() or current.ns:  # else the peer has never seen it
-            changes.append(_set_aside(engine, key, current))
-    else:
-        # Where the peer replaces what it has started, it may still be about to answer what we have started.
-        record = engine.store.get(records.FORMER, key)
-        ours = session.is_set(ratchet.INITIATOR)
-        if ours or record is None or ratchet.restore(record[: ratchet.SIZE]).is_answered():
-            changes.append(_set_aside(engine, key, current))
+    elif former and not former.is_answered() and _may_be_answered(former, current, session):
+        pass  # it stays
+    elif current.is_answered() or current.ns:  # else the peer has never seen it
+        changes.append(_set_aside(engine, key, current))
     return changes
+
+
+def _may_be_answered(former, current, session):
+    """Whether an answer to an offer of ours is more likely to come than anything in the current session."""
+    if former.is_like(session):
+        return True  # a prekey is good for one of the two
+    # What the peer has had and replaced is at an end, as messages mostly come in their order.
+    return not session.is_set(ratchet.INITIATOR) and current.is_answered()
 
 
 def receive(engine, key, exchange, data, identity_key):
@@ -62,6 +67,8 @@ def receive(engine, key, exchange, data, identity_key):
     if not late and _returns(current, session, was_answered):
         changes = [_set_aside(engine, key, current), (records.SKIPPED, key, skipped.record() or None)]
         return session, plaintext, session, changes
+    current.flags &= ~(ratchet.STALE | ratchet.LEFT_OUT)
+    current.unanswered = 0
     if not late and current.ns | current.received:
         current.flags |= ratchet.ASIDE
         if not current.is_answered():

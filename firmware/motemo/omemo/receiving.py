@@ -51,6 +51,8 @@ def receive(engine, sender, encrypted):
                 raise
     session, plaintext, current, changes = found
     engine.keep(key, current, changes)
+    if new and key in engine.rebuild:
+        engine.rebuild.remove(key)  # the device has made a new session itself
     pinned = trust.is_pinned(engine.store, sender, session.fingerprint)
     tries = engine.tries  # see `motemo.omemo.exchange.respond`
     tries.pop(key, None)

@@ -71,8 +71,6 @@ def end_catch_up(engine):
     used = engine.store.keys(records.USED_PREKEY)
     if used:
         engine.store.commit([(records.USED_PREKEY, key, None) for key in used])
-    # Who has made a session of its own meanwhile needs no new one.
-    engine.rebuild = [key for key in engine.rebuild if engine.store.get(records.SESSION, key) is None]
 
 
 def leave_out(engine, key):
