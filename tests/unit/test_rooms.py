@@ -88,6 +88,20 @@ def test_a_session_that_finds_no_room_is_not_fetched_for_again():
     assert board.engine.needs([BOB]) == [("bundle", BOB, b.id, 2)]
 
 
+def test_more_devices_than_the_cache_holds_are_stored_as_they_are():
+    board, members = meet(Profile(prekeys=3, cached=1), alice=2, bob=1)
+    for one in members:
+        board.start(one)
+    commits = board.store.commits
+    first = board.engine.seal([ALICE, BOB], "first", to=ROOM)
+    assert board.store.commits == commits + 3 and len(board.engine._cache) == 1
+    board = board.restart()  # a power cut right after: no key is used twice, none is skipped
+    second = board.engine.seal([ALICE, BOB], "second", to=ROOM)
+    for one in members:
+        assert read(one, first) == "first" and read(one, second) == "second"
+        assert one.skipped_keys(board) == 0
+
+
 class Agent:
     """What `rooms` knows of an agent."""
 

@@ -340,6 +340,14 @@ class Engine:
     def _seal(self, dialect, targets, content):
         secret, payload, iv = (dialect.encrypt_payload(content) + (None, None))[:3]
         keys = []
+        cached = self.profile.cached
+        for at in range(0, len(targets), cached):
+            # Sessions that leave the cache at once need no lease: they are stored as they are then.
+            self._seal_keys(dialect, secret, targets[at : at + cached], len(targets) > cached, keys)
+        return Encrypted(dialect.number, self.keys.device, keys, payload, iv)
+
+    def _seal_keys(self, dialect, secret, targets, exact, keys):
+        """Adds the keys for these devices, no more than the cache holds, whose states are stored then."""
         changes = []
         stale = []
         own = self.keys
@@ -347,7 +355,7 @@ class Engine:
         for key in targets:
             session = self.session(key)
             due = session.is_set(ratchet.PING)
-            if session.lease(self.profile.lease) or due:
+            if session.lease(1 if exact else self.profile.lease) or due:
                 changes.append(key)
             keys.append(split_device_key(key)[:2] + session.encrypt(secret, identity_key))
             if session.unanswered >= self.profile.stale and not session.is_set(ratchet.STALE):
@@ -364,4 +372,3 @@ class Engine:
                 raise
         self.notices += stale
         self._trim()
-        return Encrypted(dialect.number, self.keys.device, keys, payload, iv)
