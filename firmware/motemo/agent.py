@@ -49,7 +49,12 @@ class Agent:
         self.log_lines = []
         self.replies = []  # (bare JID, text, further elements as XML): answers, and what owners are told unasked
         self._asked = []  # (bare JID, device, text of a command)
-        self._reached = None, []  # the sample that is being sent, and the owners who have it
+        self._reached = None, []  # the sample that is being sent, and the addresses that have it
+        self.room = ""  # the group chat that readings go to
+        self.members = []  # accounts with pins that are members of it, as far as it may be used
+        self.nick = ""  # what we are called there
+        self.entered = None  # the room and the accounts that the gateway was told, None for no room
+        self._left_out = None  # the address and the number of devices that the log tells of
         self.fault = None  # what ended one of the tasks; the northbound raises it
         self.told = {}  # (bare JID, device): causes of which its owner has been told (motemo.notices)
         self.told_at = 0
@@ -168,6 +173,11 @@ class Agent:
     def reload_settings(self):
         """Takes over what provisioning or a command has changed."""
         self.every = int(settings.read(self.store, "every"))
+        room = settings.read(self.store, "room")
+        if room != self.room:
+            self.room = room
+            self.members = []
+            self.nick = ""
 
     def change_interval(self, seconds):
         """Stores a new interval between readings."""
@@ -185,6 +195,8 @@ class Agent:
             for jid in trust.owners(self.store):
                 self.engine.look_again(jid)
             self.engine.want_devices(self.engine.keys.jid)
+        if self.entered:
+            self.entered = ()  # whoever is there now has been told nothing
         self.wake()
 
     def on_catch_up(self, state):
@@ -252,13 +264,16 @@ class Agent:
             overlay.call("motemo.notices", "own_devices", self, new)
         self.wake()
 
-    def on_message(self, sender, encrypted, stamp=None):
-        """Decrypts a message; a pinned device's text becomes a command. Whatever else happens is counted and logged."""
-        if self.engine is None:
-            self.miss(sender, encrypted.sid, "not-provisioned")
+    def on_message(self, sender, encrypted, stamp=None, group=False):
+        """Decrypts a message; a pinned device's text becomes a command. Whatever else happens is counted and logged.
+
+        group: it came through the room. There a command begins with our nick, and what does not is no concern of ours.
+        """
+        if self.engine is None or group and not self.room:
+            self.miss(sender, encrypted.sid, "refused" if self.engine else "not-provisioned")
             return
         try:
-            opened = self.engine.open(sender, encrypted, stamp)
+            opened = self.engine.open(sender, encrypted, stamp, self.room if group else None)
         except MotemoError as error:
             if error.reason != "duplicate":
                 self._unreadable(sender, encrypted.sid, error.reason)
@@ -268,7 +283,7 @@ class Agent:
             self._unreadable(sender, encrypted.sid, "memory")
         else:
             self.told.pop((sender, encrypted.sid), None)
-            self._on_opened(opened)
+            self._on_opened(opened, group)
         self.collect()
         self.wake()
 
@@ -277,10 +292,17 @@ class Agent:
         if trust.pins(self.store, jid):
             overlay.call("motemo.notices", "unreadable", self, jid, device, reason)
 
-    def _on_opened(self, opened):
+    def _on_opened(self, opened, group):
         content = opened.envelope
         if content is None:
             return
+        text = content.body or ""
+        if group:
+            nick = self.nick
+            end = len(nick)
+            if not nick or text[:end].lower() != nick.lower() or text[end : end + 1] not in (":", ",", " "):
+                return
+            text = text[end + 1 :].strip()
         reason = None
         if not opened.trusted:
             reason = "untrusted"
@@ -289,7 +311,7 @@ class Agent:
             reason = "opt-out"
         elif NOTICE in content.others:
             reason = "notice"
-        elif not content.body:
+        elif not text:
             reason = "unknown"
         elif len(self._asked) >= _WAITING_COMMANDS:
             reason = "full"
@@ -298,7 +320,7 @@ class Agent:
             return
         if trust.note_opt_out(self.store, opened.jid, False):
             self.log("{}: back from its opt-out".format(opened.jid))
-        self._asked.append((opened.jid, opened.device, content.body))
+        self._asked.append((opened.jid, opened.device, text))
 
     def collect(self):
         """Collects garbage and keeps the least free heap in mind."""
@@ -377,6 +399,9 @@ class Agent:
             await overlay.call("motemo.publish", "publish", self)
         await self._fetch([])
         await self._send_pings()
+        wanted = (self.room, trust.owners(self.store)) if self.room else None
+        if wanted != self.entered:
+            await overlay.call("motemo.rooms", "enter", self)
         while self._asked:
             jid, _, text = self._asked.pop(0)
             self.replies.append((jid, await self._answer(jid, text), ""))
@@ -417,18 +442,32 @@ class Agent:
         if self.engine.needs(jids):
             await overlay.call("motemo.fetching", "fetch", self, jids)
 
-    async def send(self, jid, text, records=None, more=""):
-        """Seals for an account and hands over; returns once the northbound has it. Raises as `Engine.seal`."""
-        await self._fetch([jid])
-        sealed = self.engine.seal([jid], text, records, more=more)
+    async def send(self, to, text, records=None, more="", members=None):
+        """Seals for an account, or for these members of a room, and hands over; returns once the northbound has it.
+
+        Raises as `Engine.seal`.
+        """
+        await self._fetch(members or [to])
+        if members:
+            self.collect()  # a message for a room is long
+            sealed = self.engine.seal(members, text, records, to=to)
+        else:
+            sealed = self.engine.seal([to], text, records, more=more)
+        left_out = to, self.engine.left_out
+        if left_out[1] and left_out != self._left_out:
+            self.log("message for {}: too-large, {} devices left out".format(*left_out))
+            self._left_out = left_out
         if sealed:
-            await self.northbound.send(jid, sealed)
+            await self.northbound.send(to, sealed, bool(members))
         self.collect()
 
-    async def _send_or_count(self, jid, text, records=None, more=""):
-        """Sends; when the account has no device that may get it, that is counted, and the account looked up anew."""
+    async def _send_or_count(self, to, text, records=None, more="", members=None):
+        """Sends to an account, or to a room with these members.
+
+        When there is no device that may get it, that is counted, and the accounts are looked up anew.
+        """
         try:
-            await self.send(jid, text, records, more)
+            await self.send(to, text, records, more, members)
         except StateError as error:
             if error.reason == "opt-out":  # O-103; the log has the opt-out itself
                 self.count(error.reason)
@@ -436,13 +475,17 @@ class Agent:
             if error.reason != "no-devices":
                 raise
             self.count("no-devices")
-            self.log("message for {}: no-devices".format(jid))
+            self.log("message for {}: no-devices".format(to))
             if time.time() >= self._look_again:
                 self._look_again = time.time() + _LOOK_AGAIN_SECONDS
-                self.engine.look_again(jid)
+                for jid in members or [to]:
+                    self.engine.look_again(jid)
 
     async def _send_sample(self):
-        """Sends the oldest sample to each owner; one that cannot be reached is counted, the others get it."""
+        """Sends the oldest sample to the room, and to each owner who is not in it.
+
+        Who cannot be reached is counted, the others get it.
+        """
         sample = self.outbox.first()
         if self._reached[0] is not sample:
             self._reached = sample, []
@@ -451,9 +494,11 @@ class Agent:
         owners = trust.owners(self.store)
         if not owners:
             self.count("no-devices")
-        for jid in owners:
+        members = [jid for jid in owners if jid in self.members]
+        for jid in ([self.room] if members else []) + [jid for jid in owners if jid not in members]:
             if jid in self._reached[1]:
                 continue
-            await self._send_or_count(jid, telemetry.line(values), telemetry.senml(stamp, values))
+            group = members if jid == self.room else None
+            await self._send_or_count(jid, telemetry.line(values), telemetry.senml(stamp, values), "", group)
             self._reached[1].append(jid)
         self.outbox.taken(sample)

@@ -23,6 +23,7 @@ _OPERATIONS = {
     "list-sessions": "motemo.sessions",
     "reset-sessions": "motemo.sessions",
     "retire": "motemo.retirement",
+    "room": "motemo.rooms",
 }
 
 _POLL_SECONDS = 0.01
@@ -59,8 +60,8 @@ class Linked:
 
     # Northbound
 
-    async def send(self, jid, encrypted):
-        """Hands a message to the gateway; returns when it has it."""
+    async def send(self, jid, encrypted, group=False):
+        """Hands a message to the gateway; returns when it has it. group: `jid` is a room."""
         self._outgoing = {
             "type": "message",
             "id": self._agent.next_message_id(),
@@ -76,6 +77,8 @@ class Linked:
         legacy = encrypted.legacy
         if legacy:
             self._outgoing["legacy"] = {"keys": legacy.keys, "payload": legacy.payload, "iv": legacy.iv}
+        if group:
+            self._outgoing["group"] = True
         self._taken = False
         if self.online:
             self._queue(self._outgoing, "message")
@@ -176,7 +179,7 @@ class Linked:
             keys = [(own.jid, own.device, message["kex"], message["data"])] if own else []
             get = message.get
             encrypted = Encrypted(message["dialect"], message["sid"], keys, get("payload"), get("iv"))
-            self._agent.on_message(message["from"], encrypted, get("stamp"))
+            self._agent.on_message(message["from"], encrypted, get("stamp"), get("group", False))
         elif kind == "request":
             self._queue(self._result(message))
         elif kind == "online":
@@ -189,6 +192,8 @@ class Linked:
             self._answers[message["id"]] = message
         elif kind == "devices":
             self._agent.on_devices(message["jid"], message["devices"], message["dialect"])
+        elif kind == "room":
+            overlay.call("motemo.rooms", "on_room", self._agent, message)
         else:
             self._complain(RemoteError("protocol", kind))
 

@@ -7,7 +7,7 @@ class Profile:
     sessions: sessions kept. cached: those of them held in memory. skipped: skipped message keys kept for each session
     (O-021). max_skip: keys that one message may skip (O-022). prekeys: prekeys offered, 25 to 100 (O-004, O-005).
     lease: messages that the stored sending chain stands ahead (design section 6).
-    devices: devices for each message. body: bytes of decrypted content accepted.
+    devices: devices for each message, a room's among them. body: bytes of decrypted content accepted.
     outbox: readings kept while nobody takes them. padding: most random characters of `rpad` (S-01: at most 200).
     rotation: days until the signed prekey is replaced (O-002). used: used prekeys kept during a catch-up (O-124).
     stale: messages to a device without an answer until it counts as stale.
@@ -22,7 +22,7 @@ class Profile:
         self.max_skip = 200
         self.prekeys = 32
         self.lease = 8
-        self.devices = 8
+        self.devices = 12
         self.body = 2048
         self.outbox = 32
         self.padding = 12

@@ -30,6 +30,9 @@ def _provision(agent, request):
     address.check(jid)
     if len(label) > MOST_LABEL or min(label or " ") < " ":
         raise LocalError("too-large", "a label is one line of at most {} characters".format(MOST_LABEL))
+    room = request.get("room", "")
+    if room:
+        address.check(room)
     store = agent.store
     if store.get(records.IDENTITY, b"") is None:
         overlay.call("motemo.omemo.identity", "create", store, jid)
@@ -40,7 +43,7 @@ def _provision(agent, request):
         raise LocalError("refused", "this agent knows the linked mode only")
     if not 1 <= every <= 86400:
         raise LocalError("format", "interval")
-    changes = [("label", label), ("mode", mode), ("every", str(every))]
+    changes = [("label", label), ("mode", mode), ("every", str(every)), ("room", room)]
     store.commit([settings.change(name, value) for name, value in changes])
     agent.reload_settings()
     return {"device": own.device, "fingerprint": own.fingerprint}

@@ -8,6 +8,7 @@ DEFAULTS = {
     "label": "",
     "mode": "linked",
     "every": "60",  # seconds between readings
+    "room": "",  # bare JID of the group chat that the readings go to
     "life": "0",  # counts the boots in which a message was sent
     "signed_prekey": "0 0",  # its age in seconds, and the Unix time at which it had that age (motemo.rotation)
 }

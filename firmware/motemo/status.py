@@ -23,6 +23,8 @@ def fields(agent) -> dict:
         "label": settings.read(agent.store, "label"),
         "mode": settings.read(agent.store, "mode"),
         "every": agent.every,
+        "room": agent.room,
+        "members": agent.members,
         "uptime": int(time.time() - agent.started),
         "outbox": len(agent.outbox),
         "dropped": agent.outbox.dropped,

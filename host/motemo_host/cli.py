@@ -31,6 +31,8 @@ trust = App(name="trust", help="Who may read and command boards that run.")
 app.command(trust)
 sessions = App(name="sessions", help="The OMEMO sessions of boards that run.")
 app.command(sessions)
+room = App(name="room", help="The group chat that boards report to.")
+app.command(room)
 
 WORDS = ("format", "too-large")  # reasons of a LocalError that mean: wrong words
 
@@ -57,6 +59,13 @@ for _name, (_function, _help) in _TRUST.items():
     trust.command(f"motemo_host.commands.trust:{_function}", name=_name, help=_help)
 sessions.command("motemo_host.commands.sessions:list_", name="list", help="Show the sessions of boards.")
 sessions.command("motemo_host.commands.sessions:reset", name="reset", help="Let boards make new sessions.")
+_ROOM = {
+    "show": ("show", "Show the rooms of boards, and which owners are in it."),
+    "set": ("set_", "Let boards report to a room."),
+    "leave": ("leave", "Let boards report to each owner again."),
+}
+for _name, (_function, _help) in _ROOM.items():
+    room.command(f"motemo_host.commands.room:{_function}", name=_name, help=_help)
 
 
 def main() -> None:

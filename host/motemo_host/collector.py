@@ -7,7 +7,7 @@ disk, before the server hears that we have it.
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +26,7 @@ from .arrivals import Arrivals
 from .labels import valid
 from .pep import listed_devices
 from .readings import Reading, Readings, parse_senml
+from .room import Room
 from .stanzas import Device
 from .xmpp import Account, Received
 
@@ -37,6 +38,7 @@ _FETCH_ROUNDS = 3  # a list names bundles, and may change meanwhile
 _NOTE_EVERY = 60  # seconds
 _READY_SECONDS = 30
 _ROTATION_EVERY = 3600  # seconds between looks at the signed prekey's age
+_ROOM_PAUSE = 2
 
 
 class Heard(NamedTuple):
@@ -55,6 +57,7 @@ class Heard(NamedTuple):
     opt_out: str | None = None
     notice: bool = False
     label: str = ""
+    room: str | None = None  # the group chat in which it was said
 
 
 def open_identity(folder: Path, jid: str) -> Engine:
@@ -74,15 +77,26 @@ def open_identity(folder: Path, jid: str) -> Engine:
 class Collector:
     """Runs an identity over its account. `on_heard` gets what comes in; nothing of it is acknowledged before.
 
+    `rooms`: group chats of the account that it listens in too; a room that cannot be used at the first attempt ends
+    `run`.
+
     The readings and the arrivals are closed at the end of `run`.
     """
 
-    def __init__(self, engine: Engine, account: Account, readings: Readings, arrivals: Arrivals):
+    def __init__(
+        self,
+        engine: Engine,
+        account: Account,
+        readings: Readings,
+        arrivals: Arrivals,
+        rooms: Sequence[Room] = (),
+    ):
         self.engine = engine
         self.on_heard: Callable[[Heard], None] = lambda heard: None
         self._account = account
         self._readings = readings
         self._arrivals = arrivals
+        self._rooms = rooms
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._ready = asyncio.Event()
         self._wake = asyncio.Event()
@@ -99,8 +113,8 @@ class Collector:
     async def run(self) -> None:
         """Stays online and keeps bundle, list, pings and sessions in order, until cancelled.
 
-        Raises RemoteError "refused" when the server does not let us in at the first attempt, StateError when readings
-        cannot be stored.
+        Raises RemoteError "refused" when the server or a room does not let us in at the first attempt, StateError when
+        readings cannot be stored.
         """
         try:
             async with asyncio.TaskGroup() as group:
@@ -109,12 +123,26 @@ class Collector:
                 group.create_task(self._note_online_often())
                 group.create_task(self._rotate())
                 group.create_task(self._fail())
+                for room in self._rooms:
+                    group.create_task(room.stay())
+                    group.create_task(self._enter(room))
         finally:
             self._note_online()
             await self._account.close()
             self.engine.flush()
             self._arrivals.close()
             self._readings.close()
+
+    async def _enter(self, room: Room) -> None:
+        await self.ready()
+        while True:
+            try:
+                await room.enter()
+                return
+            except MotemoError as error:
+                if error.reason in ("refused", "not-found"):
+                    raise
+                await asyncio.sleep(_ROOM_PAUSE)
 
     async def ready(self) -> None:
         """Returns once keys and list are published, so that boards can reach us."""
@@ -185,12 +213,12 @@ class Collector:
     def _open(self, received: Received) -> None:
         device = received.encrypted.sid
         try:
-            opened = self.engine.open(received.sender, received.encrypted, received.stamp)
-            heard = self._read(opened)
+            opened = self.engine.open(received.sender, received.encrypted, received.stamp, received.room)
+            heard = self._read(opened, received.room)
         except MotemoError as error:
             self._wake.set()
             if error.reason != "duplicate":  # O-122: without any warning
-                self.on_heard(Heard(received.sender, device, False, problem=error.reason))
+                self.on_heard(Heard(received.sender, device, False, problem=error.reason, room=received.room))
             return
         self._wake.set()
         if heard is None:
@@ -199,7 +227,7 @@ class Collector:
             trust.note_opt_out(self.engine.store, heard.jid, heard.opt_out is not None)
         if heard.readings:
             self._store(heard)
-        elif heard.trusted and heard.text and not heard.notice:
+        elif heard.trusted and heard.text and not heard.notice and not heard.room:
             self._answered(heard.jid, heard.text)
         self.on_heard(heard._replace(label=self._label(received)))
 
@@ -210,7 +238,7 @@ class Collector:
             if not self._failed.done():
                 self._failed.set_exception(error)  # what comes from now on stays on the server
 
-    def _read(self, opened: Opened) -> Heard | None:
+    def _read(self, opened: Opened, room: str | None) -> Heard | None:
         content = opened.envelope
         if content is None:
             return None
@@ -231,6 +259,7 @@ class Collector:
             problem,
             content.opt_out,
             NOTICE in content.others,
+            room=room,
         )
 
     def _label(self, received: Received) -> str:

@@ -20,6 +20,7 @@ from motemo.omemo.forms import form_for, key_for
 
 from .pep import listed_devices
 from .queue import Outbound, Queue
+from .room import Room, try_room
 from .stanzas import Device, bare_jid, forms_from_text, forms_to_text
 from .xmpp import Account, Received
 
@@ -33,6 +34,8 @@ MAX_DEVICES = 16  # ids of one device list that a board gets; more are only coun
 _TOGETHER = 32  # messages on their way to the server at once
 _RETRY = 1  # seconds until a board or a queue that took nothing is tried again
 _NOTE_EVERY = 60
+_ROOM_SECONDS = 40  # until a board is told that its room does not answer; it waits for longer
+_MAX_UNHEARD = 3  # times that a message is said in a room that does not repeat it
 # A stanza that the link refuses for these reasons will never get through.
 _HOPELESS = ("too-large", "length", "format")
 
@@ -70,12 +73,18 @@ class Gateway:
         self._sessions = 0  # of the link
         self._to_board = asyncio.Event()
         self._to_server = asyncio.Event()
+        self._to_room = asyncio.Event()
+        self._room: Room | None = None
+        self._room_stays: asyncio.Task[None] | None = None
+        self._pinned: set[str] = set()  # accounts whose membership in the room matters to the board
+        self._told_of_room: dict[str, Any] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._serving = {
             "fetch-devices": self._fetch_devices,
             "fetch-bundle": self._fetch_bundle,
             "publish-bundle": self._publish_bundle,
             "publish-devices": self._publish_devices,
+            "enter-room": self._enter_room,
         }
 
     async def run(self) -> None:
@@ -94,7 +103,7 @@ class Gateway:
         self._account.on_catch_up = self._catch_up_changed
         self._greet()
         staying = self._account.stay_online(self._last_online)
-        parts = [staying, self._feed_board(), self._feed_server(), self._note_online_often()]
+        parts = [staying, self._feed_board(), self._feed_server(), self._feed_room(), self._note_online_often()]
         works = [asyncio.ensure_future(part) for part in parts]
         try:
             await asyncio.gather(*works)
@@ -102,6 +111,7 @@ class Gateway:
             self._account.on_online = lambda online: None  # the end is no news for the board
             for task in [*works, *self._tasks]:
                 task.cancel()
+            await self._leave_room()
             await asyncio.gather(*works, *self._tasks, return_exceptions=True)
             await self._account.close()
 
@@ -132,6 +142,7 @@ class Gateway:
         self._note_online()
         self._set_reading_archive(not self._account.caught_up)
         self._to_server.set()
+        self._to_room.set()
         self._tell({"type": "online", "jid": self._account.jid, "state": online})
 
     def _greet(self) -> None:
@@ -177,7 +188,9 @@ class Gateway:
     def _from_server(self, received: Received) -> None:
         encrypted = form_for(received.encrypted, self._account.jid, self._device)
         if received.sender == self._account.jid and encrypted.sid == self._device:
-            return  # the board's own message
+            return  # the board's own message (M-10)
+        if received.room is not None and received.stamp is not None:
+            return  # what a room repeats of former days is no command for today
         mine = key_for(encrypted, self._account.jid, self._device)
         if mine is None:
             self._count("not-for-us", "no key for the board in a message from %s", received.sender)  # O-091
@@ -197,6 +210,8 @@ class Gateway:
             message["iv"] = encrypted.iv
         if received.stamp is not None:
             message["stamp"] = received.stamp
+        if received.room is not None:
+            message["group"] = True
         try:
             self._queue.keep_inbound(self._account.jid, message, received.archive_id)
         except MotemoError as error:
@@ -288,14 +303,15 @@ class Gateway:
         forms_from_text(stanza)  # what others would refuse is refused here
         for jid, rid, _, _ in keys:
             self._known[jid].add(rid)
-        await self._keep(message["id"], bare_jid(message["to"]), stanza)
-        self._to_server.set()
+        kind = "groupchat" if message.get("group") else "chat"
+        await self._keep(message["id"], bare_jid(message["to"]), stanza, kind)
+        (self._to_room if kind == "groupchat" else self._to_server).set()
 
-    async def _keep(self, id: int, recipient: str, stanza: str) -> None:
+    async def _keep(self, id: int, recipient: str, stanza: str, kind: str) -> None:
         """Keep a message of the board; when the queue is full, the board waits."""
         while True:
             try:
-                if not self._queue.keep_outbound(self._account.jid, id, recipient, stanza):
+                if not self._queue.keep_outbound(self._account.jid, id, recipient, stanza, kind):
                     log.info("%s: message %d came again", self._account.jid, id)
                 return
             except StateError as error:
@@ -317,6 +333,35 @@ class Gateway:
         except StateError:
             return  # offline: it stays, and goes out again byte for byte (M-16)
         self._queue.outbound_taken(self._account.jid, message.seq)
+
+    async def _feed_room(self) -> None:
+        """Say what waits for the room, one after the other: it counts when the room has repeated it."""
+        unheard: Counter[int] = Counter()
+        while True:
+            self._to_room.clear()
+            room = self._room
+            there = room and room.inside and self._account.online
+            waiting = self._queue.outbound(self._account.jid, 1, "groupchat") if there else []
+            if not waiting or not room:
+                await self._to_room.wait()
+                continue
+            (message,) = waiting
+            if message.recipient != room.jid:
+                self._count(
+                    "refused", "a message for the room %s, which the board has left, is dropped", message.recipient
+                )
+            else:
+                try:
+                    await room.send(forms_from_text(message.stanza), message.stanza_id)
+                except RemoteError as error:
+                    self._count(error.reason, "%s", error.text)
+                except StateError:
+                    unheard[message.seq] += self._account.online
+                    if unheard[message.seq] < _MAX_UNHEARD:
+                        continue  # once we are in again it goes out again, byte for byte
+                    self._count("timeout", "a message for the room %s is dropped: the room lost it", room.jid)
+            unheard.clear()
+            self._queue.outbound_taken(self._account.jid, message.seq)
 
     async def _serve(self, message: dict[str, Any]) -> None:
         try:
@@ -373,6 +418,69 @@ class Gateway:
         for dialect in DIALECTS:
             await self._account.announce(device, dialect)
         return {"type": "result"}
+
+    # --- the room
+
+    async def _enter_room(self, message: dict[str, Any]) -> dict[str, Any]:
+        jid = bare_jid(message["room"]) if message["room"] else ""
+        self._pinned = {bare_jid(member) for member in message["members"]}
+        self._told_of_room = {}
+        if self._room and self._room.jid != jid:
+            await self._leave_room()
+        if not jid:
+            return {"type": "result"}
+        room = self._room
+        if room is None:
+            room = self._room = self._account.room(jid, message["text"])
+            room.on_members = self._room_changed
+            room.on_out = self._room_lost
+            self._room_stays = asyncio.ensure_future(room.stay())
+        try:
+            async with asyncio.timeout(_ROOM_SECONDS):
+                await room.enter()
+        except TimeoutError:
+            raise RemoteError("timeout", f"the room {jid} does not answer") from None
+        self._told_of_room = self._members_of(room)
+        return self._told_of_room
+
+    async def check_room(self, jid: str) -> None:
+        """Return if that room can be used, else raise a RemoteError that says why not."""
+        if self._room and self._room.jid == jid:
+            await self._room.enter()
+            return
+        room = self._account.room(jid, self._account.jid.partition("@")[0])
+        try:
+            await try_room(room)
+        finally:
+            self._account.forget_room(room)
+
+    async def _leave_room(self) -> None:
+        room, self._room = self._room, None
+        if room and self._room_stays:
+            room.on_members, room.on_out = lambda: None, lambda error: None
+            self._room_stays.cancel()
+            await asyncio.gather(self._room_stays, return_exceptions=True)
+            self._account.forget_room(room)
+
+    def _members_of(self, room: Room) -> dict[str, Any]:
+        members = sorted(self._pinned & room.members)
+        others = len(room.members - self._pinned - {self._account.jid})
+        return {"type": "room", "room": room.jid, "text": room.nick, "members": members, "others": others}
+
+    def _room_changed(self) -> None:
+        self._to_room.set()
+        if self._room:
+            self._tell_of_room(self._members_of(self._room))
+
+    def _room_lost(self, error: MotemoError) -> None:
+        if self._room and error.reason in ("refused", "not-found"):  # all else is repaired without the board
+            fields = {"code": REASONS.index(error.reason), "text": error.text[:120], "members": [], "others": 0}
+            self._tell_of_room({"type": "room", "room": self._room.jid, **fields})
+
+    def _tell_of_room(self, message: dict[str, Any]) -> None:
+        if message != self._told_of_room:
+            self._told_of_room = message
+            self._tell(message)
 
 
 async def run_beside(link: BoardLink, account: Account, queue: Queue, work: Coroutine[Any, Any, T]) -> T:

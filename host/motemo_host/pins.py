@@ -1,4 +1,4 @@
-"""Pins, sessions and status of a board that runs: over its port, or by the gateway that has the port.
+"""Pins, sessions, room and status of a board that runs: over its port, or by the gateway that has the port.
 
 A gateway answers on a socket in the folder of the board (`local`). What goes over it is JSON, so fingerprints are hex.
 """
@@ -51,12 +51,19 @@ async def _status(link: BoardLink) -> dict[str, Any]:
     return {**fields, "log": (await link.request("log"))["lines"]}
 
 
+async def _room(link: BoardLink, room: str | None) -> dict[str, Any]:
+    """Sets the board's room ("" for none), or only tells it (None): `room`, and the pinned `members` in it."""
+    found = await link.request("room") if room is None else await link.request("room", room=room)
+    return {name: found[name] for name in ("room", "members")}
+
+
 _OPERATIONS: dict[str, Callable[..., Awaitable[Any]]] = {
     "list-pins": _list,
     "add-pins": _add,
     "remove-pins": _remove,
     "status": _status,
     **sessions.OPERATIONS,
+    "room": _room,
 }
 
 

@@ -20,6 +20,7 @@ from .home import Credentials, Home, KnownBoard
 from .install import install
 from .pep import listed_devices
 from .queue import Queue
+from .room import try_room
 from .serialport import SerialPort
 from .xmpp import Account, Received
 
@@ -33,7 +34,11 @@ Progress = Callable[[str, str], None]  # step, what happens
 
 @dataclass(frozen=True)
 class Plan:
-    """What a board is to become. owners: bare JID to fingerprints; none means those devices that are listed now."""
+    """What a board is to become.
+
+    owners: bare JID to fingerprints; none means those devices that are listed now. room: bare JID of the group chat
+    that it reports to, or "".
+    """
 
     port: str
     credentials: Credentials
@@ -41,6 +46,7 @@ class Plan:
     label: str
     every: int
     replace: bool
+    room: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,11 @@ async def provision(plan: Plan, home: Home, account: Account, progress: Progress
     await account.connect()
     try:
         await account.pep.check()
+        if plan.room:
+            progress("room", f"looking whether {plan.room} can be used")
+            room = account.room(plan.room, plan.label or plan.credentials.jid.partition("@")[0])
+            await try_room(room)
+            account.forget_room(room)
         owners = {jid: pins or await _listed(account, jid) for jid, pins in plan.owners.items()}
         link = await _reach(plan.port, progress)
         try:
@@ -129,7 +140,8 @@ async def _set_up(link: BoardLink, plan: Plan, owners: dict[str, list[bytes]], p
         await link.request("wipe")
         status = {}
     progress("keys", "the board makes its identity")
-    own = await link.request("provision", jid=jid, label=plan.label, interval=plan.every, mode="linked")
+    more: dict[str, Any] = {"room": plan.room} if plan.room else {}
+    own = await link.request("provision", jid=jid, label=plan.label, interval=plan.every, mode="linked", **more)
     while missing := (await link.request("keys", count=_KEYS_AT_ONCE))["missing"]:
         progress("keys", f"{missing} prekeys to go")
     for former in status.get("owners", []):
@@ -212,6 +224,7 @@ def as_document(plan: Plan, result: Result, uri: str, trust_uri: str) -> dict[st
         "uri": uri,
         "trust_uri": trust_uri,
         "label": plan.label,
+        "room": plan.room,
         "owners": {jid: [one.hex() for one in pins] for jid, pins in result.owners.items()},
         "first_use": result.first_use,
     }

@@ -21,7 +21,7 @@ __all__ = ["Outbound", "Queue"]
 
 MAX_WAITING = 10_000  # rows for one board and direction
 _REMEMBERED = 1_000  # messages of one board and direction by which a repetition is known
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = """
 CREATE TABLE inbound (seq INTEGER PRIMARY KEY AUTOINCREMENT, board TEXT NOT NULL, message BLOB NOT NULL);
 CREATE INDEX inbound_board ON inbound (board, seq);
@@ -36,11 +36,14 @@ CREATE TABLE outbound (
     digest BLOB NOT NULL,
     recipient TEXT NOT NULL,
     stanza TEXT, -- NULL once the server has it
+    kind TEXT NOT NULL DEFAULT 'chat',
     UNIQUE (board, id, digest)
 );
 CREATE INDEX outbound_board ON outbound (board, seq);
 CREATE TABLE board (jid TEXT PRIMARY KEY, online INTEGER NOT NULL);
 """
+# What makes a file of the former version one of the next.
+_STEPS = {1: "ALTER TABLE outbound ADD COLUMN kind TEXT NOT NULL DEFAULT 'chat';"}
 
 
 class Outbound(NamedTuple):
@@ -69,6 +72,8 @@ class Queue:
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
             if version == 0:
                 self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
+            elif version in _STEPS:
+                self._db.executescript(f"BEGIN; {_STEPS[version]} PRAGMA user_version = {_VERSION}; COMMIT;")
             elif version != _VERSION:
                 raise StateError("corrupt", f"{self._path} belongs to another version of Motemo")
         except (OSError, sqlite3.Error) as error:
@@ -108,25 +113,25 @@ class Queue:
 
     # --- from the board
 
-    def keep_outbound(self, board: str, id: int, recipient: str, stanza: str) -> bool:
+    def keep_outbound(self, board: str, id: int, recipient: str, stanza: str, kind: str = "chat") -> bool:
         """Take a message over from a board; False if it was taken over before (same id, same content).
 
-        StateError "full" when too many wait.
+        kind: the stanza's type, `chat` or `groupchat`. StateError "full" when too many wait.
         """
         self._require_room("outbound", board, "AND stanza IS NOT NULL")
         digest = hashlib.sha256(f"{id}\n{recipient}\n{stanza}".encode()).digest()
         done = self._run(
-            "INSERT OR IGNORE INTO outbound (board, id, digest, recipient, stanza) VALUES (?, ?, ?, ?, ?)",
-            *(board, id, digest, recipient, stanza),
+            "INSERT OR IGNORE INTO outbound (board, id, digest, recipient, stanza, kind) VALUES (?, ?, ?, ?, ?, ?)",
+            *(board, id, digest, recipient, stanza, kind),
         )
         return done.rowcount == 1
 
-    def outbound(self, board: str, most: int) -> list[Outbound]:
-        """Return the oldest messages of a board that the server has yet to take."""
+    def outbound(self, board: str, most: int, kind: str = "chat") -> list[Outbound]:
+        """Return the oldest messages of a kind of a board that the server has yet to take."""
         rows = self._run(
-            "SELECT seq, recipient, stanza, digest FROM outbound WHERE board = ? AND stanza IS NOT NULL "
-            "ORDER BY seq LIMIT ?",
-            *(board, most),
+            "SELECT seq, recipient, stanza, digest FROM outbound WHERE board = ? AND kind = ? "
+            "AND stanza IS NOT NULL ORDER BY seq LIMIT ?",
+            *(board, kind, most),
         )
         return [Outbound(seq, to, stanza, digest[:12].hex()) for seq, to, stanza, digest in rows]
 

@@ -29,6 +29,7 @@ from motemo.omemo.elements import OMEMO2, Encrypted
 
 from .archive import Archive
 from .pep import PUBSUB_NS, Pep
+from .room import Room
 from .stanzas import (
     DEVICES_NODES,
     EME_NS,
@@ -66,7 +67,8 @@ class Received(NamedTuple):
     """An OMEMO message as it came in.
 
     `stamp`: unix seconds, only of one that was kept for us while we were away. `archive_id`: its id in the own archive;
-    after a restart a message may come again, with the same one.
+    after a restart a message may come again, with the same one. `room`: the group chat that it came through, whose
+    bare JID that is; the sender is who is called so there.
     """
 
     sender: str  # bare JID
@@ -75,6 +77,7 @@ class Received(NamedTuple):
     id: str
     stamp: int | None
     archive_id: str | None
+    room: str | None = None
 
 
 class Account:
@@ -125,6 +128,7 @@ class Account:
         self._announced: dict[int, Device] = {}  # by dialect
         self._announcing: set[int] = set()
         self._listing = asyncio.Lock()  # of who writes to the own lists
+        self._rooms: dict[str, Room] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
 
     # --- connection
@@ -159,6 +163,7 @@ class Account:
             if self._stream_management:
                 self._client.plugin["xep_0198"].send_ack()  # M-14
         await self._drop()
+        self._leave_rooms()
         self._lose_untaken()
         tasks: list[asyncio.Future[Any]] = list(self._tasks)
         if self._client._run_out_filters:
@@ -244,13 +249,31 @@ class Account:
         async with self._listing:
             await self.pep.remove_device(device)
 
+    # --- rooms
+
+    def room(self, jid: str, nick: str) -> Room:
+        """The group chat of this address, for `Room.stay`; what is said there comes to `on_message`."""
+
+        async def say(to: str, encrypted: Encrypted, id: str | None) -> None:
+            await self.send(to, encrypted, id=id, kind="groupchat")
+
+        room = self._rooms[bare_jid(jid)] = Room(self._client, bare_jid(jid), nick, say)
+        if self.online:
+            room.connected()
+        return room
+
+    def forget_room(self, room: Room) -> None:
+        """What is said in a room concerns us no more; the caller has ended `Room.stay`."""
+        if self._rooms.get(room.jid) is room:
+            del self._rooms[room.jid]
+
     # --- inside
 
     def _make_client(self, password: str, context: ssl.SSLContext) -> "_Client":
         client = _Client(self.jid, password, ssl_context=context)
         client.enable_direct_tls = self._tls == "direct"
         client.enable_starttls = self._tls != "direct"
-        for plugin in ("xep_0030", "xep_0004", "xep_0060", "xep_0115", "xep_0198", "xep_0199"):
+        for plugin in ("xep_0030", "xep_0004", "xep_0045", "xep_0060", "xep_0115", "xep_0198", "xep_0199"):
             client.register_plugin(plugin)
         client.plugin["feature_mechanisms"].use_mechs = set(_MECHANISMS)
         client.plugin["xep_0198"].window = 2**31  # we ask for acknowledgements ourselves
@@ -270,6 +293,8 @@ class Account:
             "disconnected": self._disconnected,
             "presence_subscribe": self._asked_for_subscription,
             "stanza_acked": self._acknowledged,
+            "groupchat_presence": self._room_presence,
+            "presence_error": self._room_presence,
         }.items():
             client.add_event_handler(event, handler)
         return client
@@ -393,6 +418,7 @@ class Account:
 
     def _session_ended(self, _event: object) -> None:
         self._begun = False
+        self._leave_rooms()
         self._lose_untaken()
 
     async def _negotiated(self, _event: object) -> None:
@@ -400,6 +426,7 @@ class Account:
             self._fail(RemoteError("refused", f"{self._where} binds no resource"))
             return
         self._begun = False
+        self._leave_rooms()
         await self._begin()
 
     async def _begin(self) -> None:
@@ -443,6 +470,8 @@ class Account:
         self._attempt.set_result(None)
         self._spawn(self._watch())
         log.info("%s: online", self.jid)
+        for room in self._rooms.values():
+            room.connected()
         self.on_online(True)
         if self._behind is not None:
             self._spawn(self._catch_up(self._behind))
@@ -493,6 +522,10 @@ class Account:
 
     # --- stanzas that come in
 
+    def _leave_rooms(self) -> None:
+        for room in self._rooms.values():
+            room.disconnected()
+
     def add_owner(self, jid: str) -> None:
         """One more account whose subscription is accepted and asked for."""
         owner = bare_jid(jid)
@@ -527,6 +560,9 @@ class Account:
         sender = stanza["from"]
         if self._archive.take(sender, message):
             return
+        if sender.bare in self._rooms:
+            self._from_room(self._rooms[sender.bare], sender.resource, stanza)
+            return
         if stanza["type"] == "error":
             log.warning("%s: a message to %s came back (%s)", self.jid, sender.bare, stanza["error"]["condition"])
             return
@@ -544,10 +580,34 @@ class Account:
         except InvalidJID:
             self.on_unreadable("", "format")
             return
-        if sender != self.jid and message.get("type") != "error":
+        # What a group chat said is not told by whom here.
+        if sender != self.jid and message.get("type") not in ("error", "groupchat"):
             self._take_message(sender, message, wrapper, archive_id)
 
-    def _take_message(self, sender: str, message: Element, delayed: Element, archive_id: str | None) -> None:
+    def _room_presence(self, presence: Any) -> None:
+        room = self._rooms.get(presence["from"].bare)
+        if room is not None:
+            room.on_presence(presence)
+
+    def _from_room(self, room: Room, nick: str, stanza: Any) -> None:
+        message = stanza.xml
+        if stanza["type"] == "error":
+            log.warning("%s: a message to %s came back (%s)", self.jid, room.jid, stanza["error"]["condition"])
+            room.bounced(stanza["id"], stanza["error"]["condition"])
+        elif not room.take(message, nick):
+            return
+        elif nick == room.nick:  # our own (M-10)
+            with contextlib.suppress(MotemoError):
+                encrypted = find_encrypted(message)
+                if encrypted:
+                    room.echoed(encrypted)
+        else:
+            # Without a real JID it can be nobody's.
+            self._take_message(room.who(nick) or "", message, message, None, room.jid)
+
+    def _take_message(
+        self, sender: str, message: Element, delayed: Element, archive_id: str | None, room: str | None = None
+    ) -> None:
         """Hand on an OMEMO message, once, whether it comes live or from the archive. `delayed` has the time stamp."""
         if archive_id:
             if archive_id in self._seen:
@@ -558,7 +618,7 @@ class Account:
         try:
             encrypted = find_encrypted(message)
             if encrypted is None:
-                if _says_something(message):
+                if room is None and _says_something(message):
                     self.on_unreadable(sender, "plain")  # S-14, S-16; or encrypted in another way
                 return
             received = Received(
@@ -566,11 +626,14 @@ class Account:
                 message.get("type", "normal"),
                 encrypted,
                 message.get("id", ""),
-                self._stamp(delayed),
+                self._stamp(delayed, room),
                 archive_id,
+                room,
             )
+            if not sender:
+                raise RemoteError("unknown", "sender in a room")
         except MotemoError as error:
-            self.on_unreadable(sender, error.reason)
+            self.on_unreadable(sender or room or "", error.reason)
             return
         try:
             self.on_message(received)
@@ -578,9 +641,9 @@ class Account:
             # slixmpp would send the error to the message's sender.
             log.exception("%s: a message from %s was not handled", self.jid, sender)
 
-    def _stamp(self, message: Element) -> int | None:
+    def _stamp(self, message: Element, room: str | None) -> int | None:
         for delay in message.iterfind(_DELAY):
-            if delay.get("from") in (None, self.jid, self._client.boundjid.domain):
+            if delay.get("from") in (None, self.jid, self._client.boundjid.domain, room or self.jid):
                 try:
                     when = datetime.fromisoformat(delay.get("stamp", ""))
                 except ValueError:

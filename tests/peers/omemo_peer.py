@@ -13,6 +13,7 @@ By hand, events as JSON lines on stdout:
 import argparse
 import asyncio
 import base64
+import contextlib
 import datetime
 import json
 import secrets
@@ -133,8 +134,9 @@ class Peer:
     (Ed25519, 32 bytes).
 
     `events` holds all that happened, as dictionaries with `event`: `message` (sender, body, dialect, device, stamp of
-    the envelope), `opt-out` (sender, device, reason; after its `message`), `empty` (a ping), `undecryptable` (error),
-    `sent` (devices), `plain` (an unencrypted body), `refused` (a message came back: condition).
+    the envelope, room: where it was said, or None), `opt-out` (sender, device, reason; after its `message`), `empty`
+    (a ping), `undecryptable` (error), `sent` (devices), `plain` (an unencrypted body), `refused` (a message came back:
+    condition).
     """
 
     def __init__(
@@ -169,7 +171,7 @@ class Peer:
         self._client = client = ClientXMPP(jid, password)
         client.ssl_context = ssl.create_default_context(cafile=str(certificate))
         client.enable_direct_tls, client.enable_starttls = True, False
-        for plugin in ("xep_0030", "xep_0198", "xep_0199", "xep_0359", "xep_0380"):
+        for plugin in ("xep_0030", "xep_0045", "xep_0198", "xep_0199", "xep_0359", "xep_0380"):
             client.register_plugin(plugin)
         client.register_plugin("xep_0384", {"file": file, "dialects": dialects}, module=sys.modules[__name__])
         client.add_event_handler("session_start", lambda _: self._run(self._announce()))
@@ -245,15 +247,59 @@ class Peer:
 
     async def _send(self, to: str, plaintexts: dict[str, bytes], *dialects: str) -> None:
         dialects = dialects or self.dialects[:1]
-        plugin = self._client.plugin["xep_0384"]
-        manager = await plugin.get_session_manager()
+        manager = await self._client.plugin["xep_0384"].get_session_manager()
         for dialect in self.dialects:
             await manager.refresh_device_list(dialect, to)
+        await self._encrypt_and_send(frozenset({to}), to, plaintexts, dialects, "chat")
+
+    @property
+    def muc(self) -> Any:
+        """slixmpp's plugin for rooms, for what an owner does there."""
+        return self._client.plugin["xep_0045"]
+
+    async def make_room(self, room: str, *members: str, **settings: str) -> None:
+        """Make a room, set `muc#roomconfig_` settings, let these accounts be members, and be in it."""
+        await self.enter(room)
+        if settings:
+            await self.configure(room, **settings)
+        for member in members:
+            await self.muc.set_affiliation(room, "member", jid=member)
+
+    async def configure(self, room: str, **settings: str) -> None:
+        """Change `muc#roomconfig_` settings of a room of ours."""
+        form = await self.muc.get_room_config(room)
+        for name, value in settings.items():
+            form.get_fields()["muc#roomconfig_" + name]["value"] = value
+        await self.muc.set_room_config(room, form)
+
+    async def enter(self, room: str) -> None:
+        """Be in a room."""
+        await self.muc.join_muc_wait(JID(room), JID(self.jid).user, maxstanzas=0, timeout=WAIT_SECONDS)
+
+    async def say(self, room: str, body: str, *dialects: str, to: str | None = None) -> None:
+        """Encrypt and send a text to all members of a room. to: what the envelope names instead of the room."""
+        dialects = dialects or self.dialects[:1]
+        members: set[str] = set()
+        for affiliation in ("member", "admin", "owner"):
+            members |= {JID(jid).bare for jid in await self.muc.get_affiliation_list(room, affiliation)}
+        manager = await self._client.plugin["xep_0384"].get_session_manager()
+        for member in members:
+            for dialect in self.dialects:
+                with contextlib.suppress(omemo.DeviceListDownloadFailed):  # of a member who has none in this dialect
+                    await manager.refresh_device_list(dialect, member)
+        content = f"<body xmlns='jabber:client'>{escape(body)}</body>"
+        plaintexts = {OMEMO2: self._envelope(content, to or room), LEGACY: body.encode()}
+        await self._encrypt_and_send(frozenset(members), room, plaintexts, dialects, "groupchat")
+
+    async def _encrypt_and_send(
+        self, jids: frozenset[str], to: str, plaintexts: dict[str, bytes], dialects: tuple[str, ...], kind: Any
+    ) -> None:
+        manager = await self._client.plugin["xep_0384"].get_session_manager()
         async with self._one_at_a_time:
             messages, errors = await manager.encrypt(
-                frozenset({to}), {dialect: plaintexts[dialect] for dialect in dialects}, list(dialects)
+                jids, {dialect: plaintexts[dialect] for dialect in dialects}, list(dialects)
             )
-        stanza = self._client.make_message(mto=JID(to), mtype="chat")
+        stanza = self._client.make_message(mto=JID(to), mtype=kind)
         stanza.enable("store")
         if LEGACY in dialects:
             stanza["body"] = "This message is OMEMO encrypted"
@@ -315,14 +361,15 @@ class Peer:
         self._tell("ready", jid=self.jid, device=own.device_id, identity_key=own.identity_key.hex())
         self._started.set()
 
-    def _envelope(self, content: str) -> bytes:
+    def _envelope(self, content: str, to: str | None = None) -> bytes:
         """An XEP-0420 envelope, with default namespaces: some clients match on qualified names."""
+        recipient = f"<to jid={quoteattr(to)}/>" if to else ""
         padding = base64.b64encode(secrets.token_bytes(secrets.randbelow(150))).decode()
         now = datetime.datetime.now(datetime.UTC)
         return (
             f"<envelope xmlns='{SCE}'><content>{content}</content>"
-            f"<rpad>{padding}</rpad><time stamp='{now:%Y-%m-%dT%H:%M:%SZ}'/><from jid={quoteattr(self.jid)}/>"
-            "</envelope>"
+            f"<rpad>{padding}</rpad><time stamp='{now:%Y-%m-%dT%H:%M:%SZ}'/>{recipient}"
+            f"<from jid={quoteattr(self.jid)}/></envelope>"
         ).encode()
 
     async def _receive(self, stanza) -> None:
@@ -332,6 +379,12 @@ class Peer:
             return
         dialects = plugin.is_encrypted(stanza)
         sender = stanza["from"].bare
+        room = sender if stanza["type"] == "groupchat" else None
+        if room:
+            real = self.muc.get_jid_property(JID(room), stanza["from"].resource, "jid")
+            if not real or JID(real).bare == self.jid:
+                return  # of the room itself, or our own
+            sender = JID(real).bare
         if not dialects:
             if stanza["body"]:
                 self._tell("plain", sender=sender, body=stanza["body"])
@@ -346,28 +399,34 @@ class Peer:
                 message = await oldmemo.etree.parse_message(element, sender, self.jid, manager)
             async with self._one_at_a_time:
                 plaintext, device, _ = await manager.decrypt(message)
-            body, stamp, opt_out = self._open(dialect, plaintext, sender)
+            body, stamp, opt_out = self._open(dialect, plaintext, sender, room)
         except (omemo.OMEMOException, ValueError, ET.ParseError) as error:
             self._tell("undecryptable", sender=sender, dialect=dialect, error=repr(error), cause=repr(error.__cause__))
             return
         if plaintext is None:
             self._tell("empty", sender=sender, dialect=dialect, device=device.device_id)
             return
-        self._tell("message", sender=sender, dialect=dialect, device=device.device_id, body=body, stamp=stamp)
+        about = {"dialect": dialect, "device": device.device_id, "body": body, "stamp": stamp, "room": room}
+        self._tell("message", sender=sender, **about)
         if opt_out is not None:
             self._tell("opt-out", sender=sender, device=device.device_id, reason=opt_out)
         if self.echo and body is not None and not body.startswith(ECHO):
             await self.send(sender, ECHO + body, dialect)
 
     @staticmethod
-    def _open(dialect: str, plaintext: bytes | None, sender: str) -> tuple[str | None, str | None, str | None]:
-        """Body, time and opt-out of what was decrypted. ValueError when the envelope names another sender."""
+    def _open(
+        dialect: str, plaintext: bytes | None, sender: str, room: str | None
+    ) -> tuple[str | None, str | None, str | None]:
+        """Body, time and opt-out of what was decrypted. ValueError when the envelope names another sender or room."""
         if plaintext is None or dialect == LEGACY:
             return plaintext and plaintext.decode(), None, None
         envelope = ET.fromstring(plaintext)
         origin, time = envelope.find(f"{{{SCE}}}from"), envelope.find(f"{{{SCE}}}time")
         if origin is None or JID(origin.get("jid")).bare != sender:
             raise ValueError("the envelope is not from the sender of the stanza")
+        recipient = envelope.find(f"{{{SCE}}}to")
+        if room and (recipient is None or recipient.get("jid") != room):
+            raise ValueError("the envelope is not for the room")
         opt_out = envelope.find(f"{{{SCE}}}content/{{{OMEMO2}}}opt-out")
         return (
             envelope.findtext(f"{{{SCE}}}content/{{jabber:client}}body"),

@@ -516,3 +516,95 @@ async def test_the_password_is_in_no_log(prosody, tmp_path, caplog):
     queue.close()
     assert secret not in caplog.text
     assert "SCRAM" not in caplog.text and "<auth" not in caplog.text
+
+
+# --- a room
+
+
+async def room_of(site, start_peer, name):
+    """A room whose owner has nothing to do with the board, which is a member as the board's owner is."""
+    peer = await start_peer(name)
+    room = f"{name}@conference.localhost"
+    await peer.make_room(room, site.board, site.owner.jid)
+    return peer, room
+
+
+def in_room(site, room, number, **changes):
+    return site.from_board(number, b"payload %d" % number, to=room, group=True, **changes)
+
+
+async def enter(site, room, *members):
+    return await site.ask({"type": "enter-room", "room": room, "text": "Kitchen", "members": list(members)})
+
+
+@covers("O-112", "O-113", "O-114")
+async def test_a_board_is_told_which_of_its_pinned_accounts_are_in_its_room(site, start_peer):
+    peer, room = await room_of(site, start_peer, "gwmembers")
+    answer = await enter(site, room, site.owner.jid, "else@localhost")
+    assert (answer["members"], answer["others"], answer["text"]) == ([site.owner.jid], 1, "Kitchen")
+    site.link.taken.clear()
+    await peer.muc.set_affiliation(room, "member", jid="else@localhost")
+    (news,) = await until(lambda: site.link.of("room"))
+    assert news["members"] == sorted(["else@localhost", site.owner.jid]) and "id" not in news
+    await peer.muc.set_affiliation(room, "none", jid=site.owner.jid)
+    await until(lambda: len(site.link.of("room")) == 2)
+    assert site.link.of("room")[1]["members"] == ["else@localhost"]
+    await peer.muc.set_affiliation(room, "none", jid=site.board)
+    await until(lambda: len(site.link.of("room")) == 3)
+    last = site.link.of("room")[2]
+    assert REASONS[last["code"]] == "refused" and "off its members" in last["text"] and last["members"] == []
+    answer = await enter(site, "nowhere@conference.localhost")
+    assert REASONS[answer["code"]] == "not-found"
+    answer = await enter(site, "")
+    assert answer["type"] == "result" and "code" not in answer
+
+
+@covers("M-10", "M-16", "O-085")
+async def test_what_a_board_says_in_its_room_waits_until_it_is_in(site, start_peer):
+    peer, room = await room_of(site, start_peer, "gwsays")
+    await in_room(site, room, 1)
+    await site.from_board(2)
+    await until(lambda: site.heard)  # what is for one alone does not wait
+    heard = []
+    inside = site.owner.room(room, "owner")
+    stays = asyncio.ensure_future(inside.stay())
+    await inside.enter()
+    site.owner.on_message = heard.append
+    await enter(site, room, site.owner.jid)
+    await in_room(site, room, 3)
+    await until(lambda: len(heard) == 2)
+    assert [one.encrypted.payload for one in heard] == [b"payload 1", b"payload 3"]
+    assert {(one.sender, one.room, one.kind) for one in heard} == {(site.board, room, "groupchat")}
+    # The connection goes, and the room with it; then the gateway.
+    await site.cut()
+    await in_room(site, room, 4)
+    await until(lambda: len(heard) == 3, 30)
+    await site.stop_gateway()
+    await site.start_gateway()
+    await in_room(site, room, 5)
+    await enter(site, room, site.owner.jid)
+    await until(lambda: len(heard) == 4)
+    assert heard[3].encrypted.payload == b"payload 5"
+    await until(lambda: site.queue.waiting(site.board) == (0, 0))
+    assert not site.link.of("message"), "its own words do not come back"
+    # For a room that it has left.
+    await in_room(site, "former@conference.localhost", 6)
+    await until(lambda: site.gateway.counters["refused"] == 1)
+    assert site.queue.waiting(site.board) == (0, 0)
+    stays.cancel()
+    await asyncio.gather(stays, return_exceptions=True)
+
+
+async def test_a_message_in_the_room_reaches_the_board_with_who_said_it(site, start_peer):
+    peer, room = await room_of(site, start_peer, "gwhears")
+    await enter(site, room, site.owner.jid)
+    inside = site.owner.room(room, "owner")
+    stays = asyncio.ensure_future(inside.stay())
+    await inside.enter()
+    await inside.send(Encrypted(OMEMO2, 5, [(site.board, BOARD_DEVICE, False, b"for the board")], b"payload"), "x")
+    await inside.send(Encrypted(OMEMO2, 5, [(site.board, 99, False, b"for others")], b"other"), "y")
+    (message,) = await until(lambda: site.link.of("message"))
+    assert (message["from"], message["group"], message["data"]) == (site.owner.jid, True, b"for the board")
+    await until(lambda: site.gateway.counters["not-for-us"] == 1)
+    stays.cancel()
+    await asyncio.gather(stays, return_exceptions=True)

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from motemo import agent as agent_module
-from motemo import pinning, retirement, settings, status
+from motemo import pinning, retirement, rooms, settings, status
 from motemo.agent import Agent
 from motemo.crypto.xeddsa import xeddsa_verify
 from motemo.errors import RemoteError, StateError
@@ -33,6 +33,8 @@ class Northbound:
         self.known = {}  # bare JID: devices
         self.published = []
         self.labels = []
+        self.entered = []
+        self.room = {"text": "Kitchen", "members": [ALICE], "others": 1}  # what `enter_room` is answered
         self.fetched = []
         self.forgotten = []
         self.taken = asyncio.Event()
@@ -42,7 +44,7 @@ class Northbound:
     async def run(self, agent):
         await asyncio.Event().wait()
 
-    async def send(self, jid, encrypted):
+    async def send(self, jid, encrypted, group=False):
         self.sent.append((jid, encrypted))
         await self.taken.wait()
 
@@ -75,6 +77,14 @@ async def publish_bundle(northbound, bundle, prekeys):
     northbound.check()
     bundle.prekeys = unpack(prekeys)
     northbound.published.append(bundle)
+
+
+async def enter_room(northbound, room, nick, accounts):
+    northbound.check()
+    northbound.entered.append((room, nick, accounts))
+    if isinstance(northbound.room, Exception):
+        raise northbound.room
+    return {"type": "room", "room": room, **northbound.room}
 
 
 async def publish_devices(northbound, device, label, signature):
@@ -500,7 +510,7 @@ async def test_reading_goes_once_though_the_second_owner_fails(monkeypatch):
         stage.put(1)
         real, failures = stage.northbound.send, []
 
-        async def send(jid, encrypted):
+        async def send(jid, encrypted, group=False):
             if jid == bob.jid and len(failures) < 2:
                 failures.append(jid)
                 raise StateError("offline")
@@ -511,6 +521,132 @@ async def test_reading_goes_once_though_the_second_owner_fails(monkeypatch):
         await stage.until(lambda: not len(stage.agent.outbox))
         assert len(failures) == 2
         assert sorted(jid for jid, _ in stage.northbound.sent) == [ALICE, bob.jid]
+
+
+# A room
+
+ROOM = "sensors@rooms.example.org"
+
+
+async def to_room(stage):
+    """The board has a room; Alice is in it, Bob is another owner."""
+    bob = Device("bob@example.org", peer=BOARD)
+    stage.board.pin(bob)
+    stage.northbound.known[bob.jid] = [bob]
+    stage.agent.store.commit([settings.change("room", ROOM), settings.change("label", "Kitchen")])
+    stage.agent.reload_settings()
+    stage.agent.wake()
+    await stage.until(lambda: stage.northbound.entered)
+    return bob
+
+
+def addressed(stage):
+    return [jid for jid, one in stage.northbound.sent if one.payload]
+
+
+@covers("O-083", "O-112")
+async def test_readings_go_to_the_room_and_to_the_owners_who_are_not_in_it(stage):
+    bob = await to_room(stage)
+    assert stage.northbound.entered == [(ROOM, "Kitchen", [ALICE, bob.jid])]
+    stage.put(1)
+    await stage.until(lambda: not len(stage.agent.outbox))
+    assert addressed(stage) == [ROOM, bob.jid]
+    (_, sealed), _ = stage.northbound.sent
+    assert {key[0] for key in sealed.keys} == {ALICE}
+    assert stage.alice.engine.open(BOARD, sealed, None, ROOM).envelope.body == "n 1"
+    stage.northbound.sent.clear()
+    rooms.on_room(stage.agent, {"room": ROOM, "text": "Kitchen", "members": [], "others": 0})
+    stage.put(2)
+    await stage.until(lambda: not len(stage.agent.outbox))
+    assert addressed(stage) == [ALICE, bob.jid]
+
+
+@covers("O-110", "O-111")
+async def test_without_a_room_that_may_be_used_each_owner_gets_the_readings(stage):
+    stage.northbound.room = RemoteError("refused", "the room is open to all")
+    bob = await to_room(stage)
+    stage.put(1)
+    await stage.until(lambda: not len(stage.agent.outbox))
+    assert addressed(stage) == [ALICE, bob.jid]
+    assert stage.engine.counters == {"refused": 1}
+    assert any("refused the room is open to all" in line for line in stage.agent.log_lines)
+    await stage.settle()
+    assert len(stage.northbound.entered) == 1, "the gateway tells when it may be used"
+
+
+async def test_who_is_pinned_later_and_each_new_gateway_are_told_to_the_room(stage):
+    bob = await to_room(stage)
+    trust.pin(stage.agent.store, "carol@example.org", [bytes(32)])
+    stage.agent.wake()
+    await stage.until(lambda: len(stage.northbound.entered) == 2)
+    assert stage.northbound.entered[1][2] == [ALICE, bob.jid, "carol@example.org"]
+    stage.agent.on_online()
+    await stage.until(lambda: len(stage.northbound.entered) == 3)
+    rooms.perform(stage.agent, {"op": "room", "room": ""})
+    await stage.until(lambda: len(stage.northbound.entered) == 4)
+    assert stage.northbound.entered[3][0] == "" and stage.agent.members == []
+    stage.put(1)
+    await stage.until(lambda: not len(stage.agent.outbox))
+    assert ROOM not in addressed(stage)
+
+
+async def test_a_gateway_that_goes_is_asked_again(stage, monkeypatch):
+    monkeypatch.setattr(agent_module, "_RETRY_SECONDS", 0.05)
+    stage.northbound.room = StateError("timeout")
+    await to_room(stage)
+    await stage.until(lambda: len(stage.northbound.entered) > 1)
+    stage.northbound.room = {"text": "Kitchen", "members": [ALICE], "others": 0}
+    await stage.until(lambda: stage.agent.members == [ALICE])
+
+
+@covers("O-140", "S-05", "M-02")
+async def test_a_command_in_the_room_begins_with_our_name(stage):
+    await to_room(stage)
+    await stage.until(lambda: stage.agent.nick)
+    heard = []
+    stage.agent.command("relay")(lambda text: heard.append(text) or "done")
+
+    def says(text, to=ROOM, device=stage.alice, group=True):
+        stage.agent.on_message(device.jid, device.engine.seal([BOARD], text, to=to), None, group)
+
+    for text in ("set relay 1", "Kitchenette: set relay 1", "kit: set relay 1", "Kitchen", "Kitchen:"):
+        says(text)
+    says("Kitchen: set relay 2")
+    says("kitchen, set relay 3")
+    says("KITCHEN set relay 4")
+    says("Kitchen: set relay 5", to=BOARD)
+    says("Kitchen: set relay 6", to="other@rooms.example.org")
+    says("Kitchen: set relay 7", group=False)
+    eve = Device(EVE)
+    eve.list(stage.board)
+    eve.pin(stage.board)
+    eve.start(stage.board)
+    says("Kitchen: set relay 8", device=eve)
+    await stage.until(lambda: len(heard) == 3)
+    await stage.settle()
+    assert heard == ["2", "3", "4"]
+    assert stage.engine.counters["envelope"] == 3 and stage.engine.counters["untrusted"] == 1
+    assert set(addressed(stage)) == {ALICE}, "the answers are for who asked"
+    stage.agent.store.commit([settings.change("room", "")])
+    stage.agent.reload_settings()
+    says("Kitchen: set relay 9")
+    await stage.settle()
+    assert len(heard) == 3
+
+
+async def test_devices_that_are_left_out_are_told_once():
+    async with Stage(devices=1) as stage:
+        second = Device(ALICE, which=1)
+        stage.board.pin(stage.alice, second)
+        stage.northbound.known[ALICE] = [stage.alice, second]
+        stage.agent.on_devices(ALICE, [stage.alice.id, second.id])
+        await to_room(stage)
+        for number in range(3):
+            stage.put(number)
+        await stage.until(lambda: not len(stage.agent.outbox))
+        lines = [line for line in stage.agent.log_lines if "too-large" in line]
+        assert len(lines) == 1 and ROOM in lines[0] and "1 devices left out" in lines[0]
+        assert stage.engine.counters["too-large"] == 3
 
 
 # Trust

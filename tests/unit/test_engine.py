@@ -586,11 +586,20 @@ def test_content_that_is_too_large():
 
 
 @covers("O-083")
+@covers("O-083", "S-05")
 def test_recipient_of_a_group_chat():
     board, alice = befriend()
-    sealed = alice.engine.seal([BOARD], "to all", to="room@conference.example.org")
-    secret_text = board.engine.open(ALICE, sealed).envelope
-    assert secret_text.body == "to all"
+    room = "room@conference.example.org"
+
+    def seal(to):
+        return alice.engine.seal([BOARD], "to all", to=to)
+
+    assert board.engine.open(ALICE, seal(room), room=room).envelope.body == "to all"
+    assert board.engine.open(ALICE, seal(BOARD)).envelope.body == "to all"
+    # Said elsewhere and brought here: into another room, to us alone, or what was for us alone into a room.
+    for to, came_through in ((room, "other@conference.example.org"), (room, None), (BOARD, room), (None, room)):
+        raises(RemoteError, "envelope", board.engine.open, ALICE, seal(to), None, came_through)
+    assert board.engine.counters["envelope"] == 4
 
 
 # Pings

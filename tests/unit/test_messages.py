@@ -57,6 +57,9 @@ TO_GATEWAY = (
     reading(legacy=SECOND),
     {"type": "publish-devices", "id": 4, "device": 5},
     {"type": "publish-devices", "id": 4, "device": 5, "label": "K\u00fcche", "labelsig": SIGNATURE},
+    reading(to="room@rooms.example.org", group=True),
+    {"type": "enter-room", "id": 8, "room": "room@rooms.example.org", "text": "Kitchen", "members": [ALICE, BOB]},
+    {"type": "enter-room", "id": 9, "room": "", "text": "Kitchen", "members": []},
     {"type": "result", "id": 5},
     {"type": "result", "id": 5, "code": 21, "text": "said no"},
     {"type": "result", "id": 6, "fields": {"version": "0.1.0", "rssi": -60, "jid": ALICE, "state": True, "ids": [1]}},
@@ -92,6 +95,9 @@ TO_BOARD = (
         "pk_id": 0,
         "pk": KEY,
     },
+    {"type": "message", "id": 9, "from": ALICE, "dialect": 2, "sid": 8, "kex": False, "data": b"d", "group": True},
+    {"type": "room", "id": 8, "room": "room@rooms.example.org", "text": "Kitchen 2", "members": [ALICE], "others": 3},
+    {"type": "room", "room": "room@rooms.example.org", "code": 21, "text": "no", "members": [], "others": 0},
     {"type": "result", "id": 3, "code": 22},
     {"type": "request", "id": 1, "op": "status"},
     {
@@ -107,6 +113,7 @@ TO_BOARD = (
     {"type": "request", "id": 4, "op": "pin", "jid": ALICE, "fingerprints": [KEY, KEY]},
     {"type": "request", "id": 5, "op": "finish"},
     {"type": "request", "id": 6, "op": "list-pins"},
+    {"type": "request", "id": 6, "op": "room", "room": "room@rooms.example.org"},
     {"type": "request", "id": 7, "op": "pin", "jid": ALICE, "fingerprints": [KEY], "how": "first use"},
     {"type": "request", "id": 8, "op": "remove-pins", "jid": ALICE, "fingerprints": [], "force": True},
     {"type": "request", "id": 9, "op": "list-sessions"},
@@ -453,4 +460,4 @@ def test_numbers_of_names():
         assert names.number(name) == number
         assert names.entry(number)[0] == name
     assert names.number("nonsense") == names.number("") == names.number("d") == -1
-    assert names.entry(-1) is names.entry(63) is names.entry(1 << 64) is None
+    assert names.entry(-1) is names.entry(67) is names.entry(1 << 64) is None

@@ -54,6 +54,28 @@ def test_a_stanza_with_an_archive_id_is_kept_once_for_each_board(queue, monkeypa
     assert queue.keep_inbound(BOARD, {"id": 3}) and queue.keep_inbound(BOARD, {"id": 3})
 
 
+def test_messages_for_a_room_wait_apart(queue):
+    queue.keep_outbound(BOARD, 1, "room@rooms.example.org", "<encrypted/>", "groupchat")
+    queue.keep_outbound(BOARD, 2, "a@b", "<encrypted/>")
+    assert [one.recipient for one in queue.outbound(BOARD, 10)] == ["a@b"]
+    assert [one.recipient for one in queue.outbound(BOARD, 10, "groupchat")] == ["room@rooms.example.org"]
+    assert queue.waiting(BOARD) == (0, 2)
+
+
+def test_a_queue_of_the_former_version_goes_on(path):
+    queue = Queue(path)
+    queue.keep_outbound(BOARD, 1, "a@b", "<encrypted/>")
+    queue._db.executescript("ALTER TABLE outbound DROP COLUMN kind; PRAGMA user_version = 1;")
+    queue.close()
+    for _ in range(2):
+        queue = Queue(path)
+        (waiting,) = queue.outbound(BOARD, 10)
+        assert waiting.recipient == "a@b"
+        queue.keep_outbound(BOARD, 2, "room@rooms.example.org", "<encrypted/>", "groupchat")
+        assert len(queue.outbound(BOARD, 10, "groupchat")) == 1
+        queue.close()
+
+
 def test_a_message_of_a_board_is_kept_once(queue):
     assert queue.keep_outbound(BOARD, 1, "a@b", "<encrypted/>")
     assert not queue.keep_outbound(BOARD, 1, "a@b", "<encrypted/>")

@@ -12,9 +12,9 @@ DEPTH = 6
 
 def dumps(value):
     """Return `value` as bytes. LocalError "format" for a type, an integer or a depth outside of the subset."""
-    out = bytearray()
+    out = []  # parts: what grew would need a free stretch of the heap of twice its size
     _write(out, value, DEPTH)
-    return bytes(out)
+    return b"".join(out)
 
 
 def loads(data):
@@ -31,7 +31,7 @@ def loads(data):
 def _write(out, value, depth):
     kind = type(value)
     if kind is bool:
-        out.append(0xF5 if value else 0xF4)
+        out.append(b"\xf5" if value else b"\xf4")
     elif kind is int:
         if value < 0:
             _head(out, 1, -1 - value)
@@ -39,11 +39,11 @@ def _write(out, value, depth):
             _head(out, 0, value)
     elif kind is bytes:
         _head(out, 2, len(value))
-        out += value
+        out.append(value)
     elif kind is str:
         value = value.encode()
         _head(out, 3, len(value))
-        out += value
+        out.append(value)
     elif kind in (list, tuple) and depth:
         _head(out, 4, len(value))
         for item in value:
@@ -53,7 +53,7 @@ def _write(out, value, depth):
         for key, name in sorted((dumps(name), name) for name in value):
             if type(name) not in (int, str):
                 raise LocalError("format", "CBOR key")
-            out += key
+            out.append(key)
             _write(out, value[name], depth - 1)
     else:
         raise LocalError("format", "CBOR")
@@ -62,7 +62,7 @@ def _write(out, value, depth):
 def _head(out, major, number):
     code = major << 5
     if number < 24:
-        out.append(code | number)
+        out.append(bytes((code | number,)))
         return
     code |= 24
     size = 1
@@ -71,8 +71,7 @@ def _head(out, major, number):
         code += 1
     if size > 8:
         raise LocalError("format", "CBOR integer")
-    out.append(code)
-    out += number.to_bytes(size, "big")
+    out.append(bytes((code,)) + number.to_bytes(size, "big"))
 
 
 def _read(data, at, depth):

@@ -22,7 +22,7 @@ def keys_in(value, message, context):
         if not key:
             return None
         keys.append(key)
-    if keys:
+    if keys and all(len(entry) == 3 for entry in value):
         message.setdefault("to", keys[0][0])
     return keys or None
 

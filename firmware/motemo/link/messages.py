@@ -166,7 +166,7 @@ def fits(kind, value):
         return kind == "f" if have is bool else kind in "mz"
     if have not in (list, tuple):
         return False
-    return kind == "y" or (kind in "lh" and all(fits("i" if kind == "l" else "k", item) for item in value))
+    return kind == "y" or (kind in "lhr" and all(fits("ikt"["lhr".find(kind)], item) for item in value))
 
 
 def is_slot(value):

@@ -6,7 +6,8 @@ which CBOR writes in one byte. docs/link-protocol.md has the same table for peop
 
 # name:kind of value. Kinds: u unsigned of 32 bits, i id of 1..2^31-1, d dialect, f true or false, b bytes, k key of
 # 32 bytes, s signature of 64 bytes, t text, j JID, n name out of this table, l list of ids, p packed prekeys,
-# h list of keys, y keys of a message, m map of texts to anything, z map of the legacy form, - no field.
+# h list of keys, r list of texts, y keys of a message, m map of texts to anything, z map of the legacy form,
+# - no field.
 # One string, searched: as a tuple it would cost three times the heap.
 _FIELDS = (
     " type:n id:u to:j from:j dialect:d sid:i keys:y payload:b iv:b kex:f data:b stamp:u jid:j rid:i code:u text:t op:n"
@@ -14,20 +15,22 @@ _FIELDS = (
     " bundle:- publish-bundle:- publish-devices:- device:i label:t labelsig:s ik:k spk_id:u spk:k spks:s prekeys:p"
     " pk_id:u pk:k online:- time:- now:u status:- provision:- pin:- finish:- wipe:- fingerprints:h mode:t interval:u"
     " count:u list-pins:- add-pins:- remove-pins:- how:t force:f legacy:z list-sessions:- reset-sessions:- retire:-"
-    " catch-up:- "
+    " catch-up:- room:t members:r enter-room:- group:f "
 )
 
 # What each type of message has, in the order of the numbers: `?` may be missing, `*` and any other field.
 # A message to the board has a shape of its own, `message<`.
 _TYPES = (
-    "|message id to dialect? sid keys payload? iv? legacy?"
-    "|message< id from dialect? sid payload? iv? kex? data stamp?"
+    "|message id to dialect? sid keys payload? iv? legacy? group?"
+    "|message< id from dialect? sid payload? iv? kex? data stamp? group?"
     "|fetch-devices id dialect? jid"
     "|devices id? dialect? jid devices others"
     "|fetch-bundle id dialect? jid rid"
     "|bundle id dialect? jid rid ik spk_id spk spks pk_id pk"
     "|publish-bundle id ik spk_id spk spks prekeys legacy?"
     "|publish-devices id device label? labelsig?"
+    "|enter-room id room text members"
+    "|room id? room code? text? members others"
     "|request id op *"
     "|result id code? text? fields? *"
     "|log text level"

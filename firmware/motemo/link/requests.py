@@ -30,6 +30,14 @@ async def publish_bundle(linked, bundle, prekeys):
     )
 
 
+async def enter_room(linked, room, nick, accounts):
+    """Has the gateway enter a room ("": leave the former one); returns its `room` message, without fields for "".
+
+    accounts: those whose membership matters to us. Raises RemoteError "refused" or "not-found" with the cause.
+    """
+    return await linked.request({"type": "enter-room", "room": room, "text": nick, "members": accounts})
+
+
 async def publish_devices(linked, device, label, signature):
     """Puts our id into the account's lists of both dialects; returns when it is there. label: "" for none."""
     message = {"type": "publish-devices", "device": device}

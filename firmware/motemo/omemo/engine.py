@@ -56,6 +56,7 @@ class Engine:
         self.counters = {}
         self._cache = {}  # device key: Session; it may be ahead of the store by less than a lease
         self._order = []  # device keys in the cache, the one used last at the end
+        self.left_out = 0  # devices for which the last `seal` had no room
         self.unusable = {}  # device key: reason why its bundle is of no use
         self.rebuild = []  # device keys to build a session with, in order to tell them (O-121)
         self._doubted = set()  # accounts whose device list is to be fetched again
@@ -125,7 +126,8 @@ class Engine:
     def on_bundle(self, jid, device, bundle):
         """Starts a session from a fetched bundle, when it is pinned or an answer is due (O-118, O-121).
 
-        Raises RemoteError "bad-signature" or "no-prekey"; the device then counts as unusable until its list changes.
+        Raises RemoteError "bad-signature" or "no-prekey", StateError "full"; the device then counts as unusable until
+        its list changes.
         """
         key = device_key(jid, device, bundle.dialect)
         answer = key in self.rebuild
@@ -177,7 +179,8 @@ class Engine:
             if held:
                 return None
             raise StateError("opt-out" if blocked else "no-devices")
-        if len(targets) > self.profile.devices:
+        self.left_out = max(0, len(targets) - self.profile.devices)
+        if self.left_out:
             self.count("too-large")
         new, old = [], []
         for key in targets[: self.profile.devices]:
@@ -207,21 +210,22 @@ class Engine:
                 return split_device_key(key)[0], sealed
         return None
 
-    def open(self, sender, encrypted, stamp=None):
+    def open(self, sender, encrypted, stamp=None, room=None):
         """Decrypts a message from account `sender` (a bare JID that the server vouches for) into an `Opened`.
 
-        stamp: when the stanza was sent, if known. Raises RemoteError: "not-for-us" (O-091), "no-session", "bad-tag",
-        "duplicate" (O-122), and others; each one is counted.
+        stamp: when the stanza was sent, if known. room: the group chat that it came through (its bare JID), where the
+        envelope has to name it (O-083); else an envelope that names a recipient names us (S-05). Raises RemoteError:
+        "not-for-us" (O-091), "no-session", "bad-tag", "duplicate" (O-122), and others; each one is counted.
         """
         try:
             if encrypted.legacy:
                 encrypted = overlay.call("motemo.omemo.forms", "form_for", encrypted, self.keys.jid, self.keys.device)
-            return dialects.using(encrypted.dialect, self._open, sender, encrypted, stamp)
+            return dialects.using(encrypted.dialect, self._open, sender, encrypted, stamp, room)
         except MotemoError as error:
             self.count(error.reason)
             raise
 
-    def _open(self, sender, encrypted, stamp):
+    def _open(self, sender, encrypted, stamp, room):
         session, plaintext, pinned = overlay.call("motemo.omemo.receiving", "receive", self, sender, encrypted)
         if encrypted.sid not in (self.devices(sender) or ()):
             overlay.call(_UPKEEP, "unlisted", self, sender, encrypted.sid)
@@ -231,7 +235,8 @@ class Engine:
         if len(content) > self.profile.body:
             raise RemoteError("too-large", "content")
         read = "read_legacy" if encrypted.dialect == LEGACY else "read"
-        content = overlay.call("motemo.omemo.envelope_reader", read, content, sender, None, False, stamp)
+        to = room or self.keys.jid
+        content = overlay.call("motemo.omemo.envelope_reader", read, content, sender, to, bool(room), stamp)
         return Opened(sender, encrypted.sid, pinned, content)
 
     def flush(self):
@@ -337,6 +342,14 @@ class Engine:
     def _seal(self, dialect, targets, content):
         secret, payload, iv = (dialect.encrypt_payload(content) + (None, None))[:3]
         keys = []
+        cached = self.profile.cached
+        for at in range(0, len(targets), cached):
+            # Sessions that leave the cache at once need no lease: they are stored as they are then.
+            self._seal_keys(dialect, secret, targets[at : at + cached], len(targets) > cached, keys)
+        return Encrypted(dialect.number, self.keys.device, keys, payload, iv)
+
+    def _seal_keys(self, dialect, secret, targets, exact, keys):
+        """Adds the keys for these devices, no more than the cache holds, whose states are stored then."""
         changes = []
         stale = []
         own = self.keys
@@ -344,7 +357,7 @@ class Engine:
         for key in targets:
             session = self.session(key)
             due = session.is_set(ratchet.PING)
-            if session.lease(self.profile.lease) or due:
+            if session.lease(1 if exact else self.profile.lease) or due:
                 changes.append(key)
             keys.append(split_device_key(key)[:2] + session.encrypt(secret, identity_key))
             if session.unanswered >= self.profile.stale and not session.is_set(ratchet.STALE):
@@ -361,4 +374,3 @@ class Engine:
                 raise
         self.notices += stale
         self._trim()
-        return Encrypted(dialect.number, self.keys.device, keys, payload, iv)

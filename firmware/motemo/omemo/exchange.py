@@ -7,7 +7,7 @@ from motemo import overlay
 from motemo.crypto.curve import x25519_public
 from motemo.crypto.points import edwards_to_montgomery
 from motemo.crypto.random import random_bytes
-from motemo.errors import RemoteError
+from motemo.errors import RemoteError, StateError
 from motemo.omemo import dialects, ratchet, records, trust, x3dh
 from motemo.omemo.elements import LEGACY
 from motemo.omemo.records import split_device_key
@@ -82,7 +82,12 @@ def on_bundle(engine, key, bundle, answer):
         session.flags |= current.flags & ratchet.STALE
         if current.is_set(ratchet.STALE):
             engine.notices.append((key, "renewed"))
-    changes = overlay.call("motemo.omemo.admission", "admit", engine, key, session, pinned)
+    try:
+        changes = overlay.call("motemo.omemo.admission", "admit", engine, key, session, pinned)
+    except StateError as error:
+        engine.unusable[key] = error.reason  # else its bundle would be fetched for every message
+        engine.count(error.reason)
+        raise
     changes += overlay.call("motemo.omemo.former", "keep", engine, key, session)
     if answer:
         session.flags |= ratchet.PING

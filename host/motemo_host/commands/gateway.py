@@ -84,7 +84,7 @@ async def _serve(common: Common, home: Home, path: str) -> None:
 
 
 def _work(link: BoardLink, account: Account, gateway: Gateway, path: str) -> local.Work:
-    """What this gateway does for `motemo trust` and `motemo status`."""
+    """What this gateway does for `motemo trust`, `motemo room` and `motemo status`."""
     work = pins.work(link)
 
     async def port() -> str:
@@ -95,10 +95,15 @@ def _work(link: BoardLink, account: Account, gateway: Gateway, path: str) -> loc
         account.add_owner(jid)
         return count
 
+    async def room(jid: str | None) -> dict[str, Any]:
+        if jid:
+            await gateway.check_room(jid)
+        return await work["room"](jid)
+
     async def list_pins() -> pins.Owners:
         return await labels.add_to(await work["list-pins"](), account)
 
     async def status() -> dict[str, Any]:
         return {**await work["status"](), "gateway": dict(gateway.counters)}
 
-    return {**work, "port": port, "add-pins": add, "list-pins": list_pins, "status": status}
+    return {**work, "port": port, "add-pins": add, "list-pins": list_pins, "status": status, "room": room}

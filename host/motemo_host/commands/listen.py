@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,8 +15,9 @@ from .. import local
 from ..arrivals import Arrivals
 from ..collector import Collector, Heard, open_identity
 from ..fingerprint import parse_pin
-from ..home import Credentials, Home, locked
+from ..home import Credentials, Home, locked, parse_address
 from ..readings import Readings
+from ..room import Room
 from .common import Common, Login, connect_account
 from .identity import identity_document
 
@@ -30,6 +32,7 @@ def listen(
     *,
     login: Login,
     from_: Annotated[list[str], Parameter(name="--from", negative="")] = [],  # noqa: B006 (cyclopts reads it)
+    room: Annotated[list[str], Parameter(negative="")] = [],  # noqa: B006 (cyclopts reads it)
     db: Path | None = None,
     common: Common | None = None,
 ) -> None:
@@ -40,6 +43,9 @@ def listen(
     from_
         Print what this board says only: JID, or JID=FINGERPRINT,… or its URI to trust it. Can be given again. Boards
         that were provisioned from this home are trusted already. What others say is stored all the same.
+    room
+        A group chat that boards report to, to listen in as well. The account has to be a member of it. Can be given
+        again.
     db
         The SQLite file for the readings.
     """
@@ -47,11 +53,12 @@ def listen(
     home = common.open_home()
     credentials = login.credentials(home)
     only = [parse_pin(text).jid for text in from_]
+    rooms = [parse_address(text) for text in room]
     folder = home.identity(credentials.jid)
     with locked(folder, f"the identity of {credentials.jid}"):
         engine = open_identity(folder, credentials.jid)
         pin_boards(home, engine.store, from_)
-        asyncio.run(_run(engine, credentials, Readings(db or home.readings()), only, home, common))
+        asyncio.run(_run(engine, credentials, Readings(db or home.readings()), only, rooms, home, common))
 
 
 def pin_boards(home: Home, store, named: list[str]) -> None:
@@ -69,10 +76,19 @@ def pin_boards(home: Home, store, named: list[str]) -> None:
 
 
 async def _run(
-    engine: Engine, credentials: Credentials, readings: Readings, only: list[str], home: Home, common: Common
+    engine: Engine,
+    credentials: Credentials,
+    readings: Readings,
+    only: list[str],
+    rooms: list[str],
+    home: Home,
+    common: Common,
 ) -> None:
     account = connect_account(credentials, trust.owners(engine.store))
-    collector = Collector(engine, account, readings, Arrivals(home.arrivals(account.jid)))
+    entered = [account.room(jid, account.jid.partition("@")[0]) for jid in rooms]
+    for one in entered:
+        one.on_members = partial(_show_room, common, one)
+    collector = Collector(engine, account, readings, Arrivals(home.arrivals(account.jid)), entered)
     collector.on_heard = lambda heard: show(common, heard) if not only or heard.jid in only else None
 
     async def announce() -> None:
@@ -104,13 +120,22 @@ def _line(text: str) -> str:
     return " ".join(text.split())
 
 
+def _show_room(common: Common, room: Room) -> None:
+    if room.inside:
+        document = {"event": "room", "room": room.jid, "nick": room.nick, "members": sorted(room.members)}
+        common.show(document, f"in the room {room.jid} as {room.nick}; it has {len(room.members)} members")
+
+
 def show(common: Common, heard: Heard) -> None:
     """Prints what a message said."""
-    start = f"{time.strftime('%H:%M:%S')}  {heard.jid}  "
+    place = f"{heard.jid} in {heard.room}" if heard.room else heard.jid
+    start = f"{time.strftime('%H:%M:%S')}  {place}  "
     document: dict[str, Any] = {"jid": heard.jid, "device": heard.device, "trusted": heard.trusted}
     if heard.label:
         document["label"] = heard.label
         start = f"{start.rstrip()} ({heard.label})  "
+    if heard.room:
+        document["room"] = heard.room
     if heard.problem:
         what = _PROBLEMS.get(heard.problem, f"a message of device {heard.device} could not be read: {heard.problem}")
         common.show({"event": "problem", **document, "time": int(time.time()), "reason": heard.problem}, start + what)

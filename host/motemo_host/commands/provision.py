@@ -29,6 +29,7 @@ def provision(
     mode: Literal["linked", "direct"] = "linked",
     wifi_file: Path | None = None,
     every: Annotated[int, Parameter(validator=validators.Number(gte=1, lte=86400))] = 60,
+    room: str | None = None,
     replace: Annotated[bool, Parameter(negative="")] = False,
     common: Common | None = None,
 ) -> None:
@@ -59,6 +60,9 @@ def provision(
         The networks of a board in direct mode.
     every
         Seconds between readings.
+    room
+        A group chat that the board reports to, for members only, in which everybody sees who is who, and of which the
+        board's account is a member. Owners who are not in it get their readings as without one.
     replace
         Erase the keys that the board has for another account.
     """
@@ -78,7 +82,7 @@ def provision(
         owners.setdefault(pin.jid, []).extend(pin.fingerprints)
     password = read_password(password_file) if password_file else ask_password(own)
     credentials = Credentials(own, password, server, tls, str(ca.absolute()) if ca else None)
-    plan = Plan(port, credentials, owners, label, every, replace)
+    plan = Plan(port, credentials, owners, label, every, replace, parse_address(room) if room else "")
     result = asyncio.run(_run(plan, home))
     address = uri(own, {result.device: result.fingerprint})
     common.show(as_document(plan, result, address, trust_uri(own, [result.fingerprint])), _text(plan, result, address))
@@ -105,5 +109,7 @@ def _text(plan: Plan, result: Result, address: str) -> str:
         seen = " (listed on the server now, not compared by you)" if jid in result.first_use else ""
         lines.append(f"owner {jid}{seen}:")
         lines += [f"  {grouped(pin)}" for pin in pins]
+    if plan.room:
+        lines.append(f"room {plan.room}")
     lines.append(f"Next: motemo gateway --port {plan.port}")
     return "\n".join(lines)
