@@ -13,7 +13,7 @@ from motemo_host import room as room_module
 from motemo_host.room import try_room
 from tests.covers import covers
 from tests.interop.test_board_legacy import harmless
-from tests.interop.test_board_peer import SILENT_MAIN, linked, stage  # noqa: F401 (a fixture)
+from tests.interop.test_board_peer import linked
 from tests.interop.test_xmpp_account import (
     PASSWORD,
     account,  # noqa: F401 (a fixture)
@@ -38,7 +38,7 @@ def pin(peer):
 
 
 @covers("O-083", "O-110", "O-111", "O-112", "O-113", "O-115", "S-05", "S-06", "M-10")
-async def test_a_board_a_peer_and_a_collector_in_a_room(start_peer, stage):  # noqa: F811
+async def test_a_board_a_peer_and_a_collector_in_a_room(start_peer, stage):
     peer = await start_peer("roompeer")
     stranger = await start_peer("roomstranger")
     room = new_room()
@@ -89,7 +89,7 @@ async def test_a_board_a_peer_and_a_collector_in_a_room(start_peer, stage):  # n
 
 
 @covers("O-083")
-async def test_a_room_with_devices_of_both_dialects(start_peer, stage):  # noqa: F811
+async def test_a_room_with_devices_of_both_dialects(start_peer, stage):
     old = await start_peer("roomold", dialects=(LEGACY,))
     new = await start_peer("roomnew")
     room = new_room()

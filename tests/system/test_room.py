@@ -2,26 +2,17 @@
 
 import asyncio
 
-import pytest
-
 from motemo.omemo import trust
 from motemo_host.arrivals import Arrivals
 from motemo_host.collector import Collector, open_identity
 from motemo_host.readings import Readings
 from motemo_host.xmpp import Account
 from tests.covers import covers
-from tests.system.stage import COUNTING_MAIN, HEAP_KIB, Stage
+from tests.system.stage import COUNTING_MAIN, HEAP_KIB
 from tests.system.stage import until as stage_until
 
 IN_THE_ROOM = {"biga": 4, "bigb": 3, "bigc": 3}  # accounts with as many devices
 OUTSIDE = {"bigd": 3, "bige": 3}
-
-
-@pytest.fixture
-def stage(prosody, tmp_path):
-    stage = Stage(prosody, tmp_path)
-    yield stage
-    stage.close()
 
 
 class Member:
