@@ -68,6 +68,7 @@ class Agent:
         self._upkeep = 0  # when to look after it again
         self.heap_least = 1 << 30
         self.announce = True
+        self.lists_told = 0  # device lists that came unasked
         self._messages = 0  # the last message id, 0 before the first
         self.reload_settings()
         state = settings.read(store, "state")
@@ -253,6 +254,7 @@ class Agent:
         """Takes a device list, asked for or not; the own ones must have our id (O-060)."""
         if self.engine is None:
             return
+        self.lists_told += 1
         own = self.engine.keys
         if jid == own.jid:
             if own.device not in devices:

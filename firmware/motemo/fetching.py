@@ -1,6 +1,6 @@
 """Fetching what the engine needs to reach accounts. Seldom needed, so apart from `motemo.agent`."""
 
-from motemo.errors import MotemoError
+from motemo.errors import MotemoError, RemoteError
 from motemo.omemo.elements import LEGACY, OMEMO2
 
 _ROUNDS = 3  # a list names bundles; a list may change meanwhile
@@ -25,7 +25,7 @@ async def _fetch_devices(agent, jid):
     """Whether the list of omemo:2 came; a list that the server does not give is as it was."""
     for dialect in (LEGACY, OMEMO2):
         try:
-            found = await agent.request("fetch_devices", jid, None, dialect)
+            found = await _list(agent, jid, dialect)
         except MotemoError as error:
             _log(agent, jid, error)
             if error.reason != "not-found":
@@ -37,6 +37,15 @@ async def _fetch_devices(agent, jid):
         taker = agent if jid == agent.engine.keys.jid else agent.engine
         taker.on_devices(jid, found, dialect)
     return True
+
+
+async def _list(agent, jid, dialect):
+    for _ in range(_ROUNDS):
+        told = agent.lists_told
+        found = await agent.request("fetch_devices", jid, None, dialect)
+        if agent.lists_told == told:  # else the answer may be older than what came unasked meanwhile
+            return found
+    raise RemoteError("timeout", "the lists of {} change all the time".format(jid))
 
 
 async def _fetch_bundle(agent, jid, device, dialect):

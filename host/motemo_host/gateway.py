@@ -65,7 +65,6 @@ class Gateway:
         self._queue = queue
         self._device = 0
         self._known: defaultdict[str, set[int]] = defaultdict(set)  # JID: devices that the board has to do with
-        self._changes: Counter[tuple[str, int]] = Counter()  # of the device list of a JID in a dialect
         self._complete = False  # the account's messages came to us since its session began
         self._reading_archive = True  # what was kept for the account has yet to come
         self._behind = True  # what waits for the board came while it or its account was away (O-124)
@@ -259,7 +258,6 @@ class Gateway:
         return True
 
     def _devices_changed(self, jid: str, devices: list[Device], dialect: int) -> None:
-        self._changes[jid, dialect] += 1
         if jid == self._account.jid or jid in self._known or jid in self._account.owners:
             self._tell(self._reduced(jid, devices, dialect))
 
@@ -373,12 +371,7 @@ class Gateway:
 
     async def _fetch_devices(self, message: dict[str, Any]) -> dict[str, Any]:
         jid, dialect = bare_jid(message["jid"]), message["dialect"]
-        devices: list[Device] = []
-        changes = None
-        while changes != self._changes[jid, dialect]:  # an answer older than what the board was told would undo that
-            changes = self._changes[jid, dialect]
-            devices = await listed_devices(self._account.pep, jid, dialect)
-        return self._reduced(jid, devices, dialect)
+        return self._reduced(jid, await listed_devices(self._account.pep, jid, dialect), dialect)
 
     async def _fetch_bundle(self, message: dict[str, Any]) -> dict[str, Any]:
         jid, rid, dialect = bare_jid(message["jid"]), message["rid"], message["dialect"]

@@ -7,13 +7,13 @@ import sys
 import pytest
 
 from motemo import agent as agent_module
-from motemo import pinning, retirement, rooms, settings, status
+from motemo import fetching, pinning, retirement, rooms, settings, status
 from motemo.agent import Agent
 from motemo.crypto.xeddsa import xeddsa_verify
 from motemo.errors import RemoteError, StateError
 from motemo.omemo import records, trust
 from motemo.omemo.bundle import unpack
-from motemo.omemo.elements import Encrypted
+from motemo.omemo.elements import OMEMO2, Encrypted
 from motemo.omemo.envelope import NOTICE, SENML
 from motemo.omemo.keys import BUNDLE_DIRTY
 from motemo.profile import Profile
@@ -178,6 +178,25 @@ async def test_bundle_then_list_and_the_bundle_again_when_a_prekey_was_used(stag
     assert len(before - after) == 1 and len(after) == len(before)
     await stage.settle()
     assert len(stage.northbound.published) == 3
+
+
+@covers("O-052")
+async def test_a_list_that_comes_while_an_older_one_is_fetched_stays(monkeypatch):
+    stage = Stage()
+    answer = fetch_devices
+
+    async def late(northbound, jid, device, dialect):
+        found = await answer(northbound, jid, device, dialect)
+        if dialect == OMEMO2 and not northbound.known:
+            northbound.known[ALICE] = [stage.alice]
+            stage.agent.on_devices(ALICE, [stage.alice.id])
+        return found
+
+    monkeypatch.setattr(sys.modules[__name__], "fetch_devices", late)
+    stage.northbound.known.clear()
+    stage.engine.look_again(ALICE)
+    await fetching.fetch(stage.agent, [ALICE])
+    assert stage.engine.devices(ALICE) == [stage.alice.id]
 
 
 @covers("O-116", "O-050")
