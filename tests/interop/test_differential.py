@@ -70,6 +70,12 @@ TURNS = [("board", "peers"), ("peers", "board"), ("peers", "peers")]
 STARTS_CROSS = [("board_sends",), ("peer_sends", 0)]
 LATE_EXCHANGE = [("talk", 0, 1), ("peer_rekeys", 0), ("delay", 0), ("peer_rekeys", 0), ("delay", 0)]
 GAP = [("talk", 0, 1), ("peer_sends_in_vain", 0, 21)]
+GAP_AFTER_A_LOST_ANSWER = [
+    ("board_sends",),
+    ("deliver_all",),
+    ("board_sends_in_vain", 1),
+    ("peer_sends_in_vain", 0, 60),
+]
 RESET_UNDER_WAY = [("board_sends",), ("deliver", 0, True), ("peer_rekeys", 0), ("board_resets", 0, True)]
 SAME_PREKEY = [("talk", 0, 1), ("peer_rekeys", 0), ("peer_rekeys", 0)]
 
@@ -93,6 +99,7 @@ def test_every_message_arrives_once_or_has_a_cause(dialect, caplog):
     @example("a", RESET_UNDER_WAY, False, {}, TURNS[0])
     @example("aa", [], True, {}, TURNS[2])
     @example("a", GAP, False, TIGHT, TURNS[1])
+    @example("a", GAP_AFTER_A_LOST_ANSWER, False, TIGHT, TURNS[2])
     @given(accounts, scenarios, seldom, seldom.map(lambda tight: TIGHT if tight else {}), st.sampled_from(TURNS))
     def check(accounts, operations, scarce, limits, senders):
         tally.update(asyncio.run(Scenario(dialect, accounts, scarce, **limits).run(operations, senders)))

@@ -100,8 +100,9 @@ def _on_unreadable(engine, key, session, exchange, reason):
         if session is None or session.their_identity == exchange[2] and tries.get((jid, session.fingerprint)) == 1:
             want_answer(engine, jid, key)
     elif session and key not in tries:
-        # Our key exchange is offered again; or the next ratchet key, since in the chain of that one we are left behind.
-        if not session.is_answered() or reason == "skip-limit" and not session.ns:
+        # Our key exchange is offered again; or our ratchet key, as the device may not have it: in the chain that goes
+        # with the one before we are left behind.
+        if not session.is_answered() or reason == "skip-limit":
             tries[key] = 1
             engine.offer(key)
 
