@@ -15,7 +15,7 @@ import sys
 import time
 
 from motemo import overlay, settings, telemetry
-from motemo.errors import MotemoError, StateError
+from motemo.errors import MotemoError, RemoteError, StateError
 from motemo.omemo import trust
 from motemo.omemo.elements import OMEMO2
 from motemo.omemo.engine import Engine
@@ -28,7 +28,9 @@ _WAITING_COMMANDS = 8
 _RETRY_SECONDS = 5
 _LOOK_SECONDS = 0.05
 _LOOK_AGAIN_SECONDS = 60
+_PUBLISH_AGAIN_SECONDS = 60
 _UPKEEP_SECONDS = 3600
+_NO_ROOM = "My answer is too long for the memory that I have left."
 
 
 class Agent:
@@ -59,6 +61,7 @@ class Agent:
         self.told = {}  # (bare JID, device): causes of which its owner has been told (motemo.notices)
         self.told_at = 0
         self.retiring = None  # how far the farewell is, on a board that is taken out of service (motemo.retirement)
+        self._publish_again = 0  # when keys are published that the server has refused
         self._look_again = 0  # when owners who cannot be reached are looked up anew
         self._awake = False  # the sending task has something to look for
         self.every = 60
@@ -196,6 +199,7 @@ class Agent:
             for jid in trust.owners(self.store):
                 self.engine.look_again(jid)
             self.engine.want_devices(self.engine.keys.jid)
+        self._publish_again = 0
         if self.entered:
             self.entered = ()  # whoever is there now has been told nothing
         self.wake()
@@ -397,8 +401,8 @@ class Agent:
         keys = self.engine.keys
         if time.time() >= self._upkeep:
             self._look_after_keys()
-        if self.announce or keys.flags & BUNDLE_DIRTY:
-            await overlay.call("motemo.publish", "publish", self)
+        if (self.announce or keys.flags & BUNDLE_DIRTY) and time.time() >= self._publish_again:
+            await self._publish()
         await self._fetch([])
         await self._send_pings()
         wanted = (self.room, trust.owners(self.store)) if self.room else None
@@ -409,7 +413,14 @@ class Agent:
             self.replies.append((jid, await self._answer(jid, text), ""))
         while self.replies:
             jid, text, more = self.replies[0]
-            await self._send_or_count(jid, text, None, more)
+            try:
+                await self._send_or_count(jid, text, None, more)
+            except MemoryError:
+                if text == _NO_ROOM:
+                    raise
+                self._out_of_memory()
+                self.replies[0] = jid, _NO_ROOM, more
+                continue
             self.replies.pop(0)
         while len(self.outbox) and self.northbound.online and not self._asked:
             await self._send_sample()
@@ -417,6 +428,15 @@ class Agent:
             overlay.call("motemo.notices", "of_devices", self)
         if self._asked:
             self.wake()
+
+    async def _publish(self):
+        """What the server refuses to take is tried again later; pings and readings go on."""
+        try:
+            await overlay.call("motemo.publish", "publish", self)
+        except RemoteError as error:
+            self.count(error.reason)
+            self.log("publishing: " + str(error))
+            self._publish_again = time.time() + _PUBLISH_AGAIN_SECONDS
 
     def _look_after_keys(self):
         now = int(time.time())

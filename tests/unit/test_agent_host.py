@@ -13,7 +13,7 @@ from motemo.crypto.xeddsa import xeddsa_verify
 from motemo.errors import RemoteError, StateError
 from motemo.omemo import records, trust
 from motemo.omemo.bundle import unpack
-from motemo.omemo.elements import OMEMO2, Encrypted
+from motemo.omemo.elements import OMEMO2, Bundle, Encrypted
 from motemo.omemo.envelope import NOTICE, SENML
 from motemo.omemo.keys import BUNDLE_DIRTY
 from motemo.profile import Profile
@@ -270,6 +270,39 @@ async def test_what_fails_is_counted_and_tried_again(monkeypatch):
         await mending
         await stage.until(lambda: not len(stage.agent.outbox))
         assert [one.body for one in stage.read()] == ["n 1"]
+
+
+async def test_a_server_that_takes_no_keys_does_not_stop_the_readings(monkeypatch):
+    async def refuse(northbound, bundle, prekeys):
+        raise RemoteError("refused", "forbidden")
+
+    stage = Stage()
+    async with stage:
+        stage.read()
+        with monkeypatch.context() as patched:
+            patched.setattr(sys.modules[__name__], "publish_bundle", refuse)
+            stage.says("help")
+            await stage.until(lambda: any("publishing: refused" in line for line in stage.agent.log_lines))
+            stage.put(1)
+            await stage.until(lambda: not len(stage.agent.outbox))
+            await stage.settle()
+        assert stage.agent.counters["refused"] == 1 and [one.body for one in stage.read()][-1] == "n 1"
+        stage.agent.on_online()
+        await stage.until(lambda: any(isinstance(one, Bundle) for one in stage.northbound.published[2:]))
+
+
+async def test_an_answer_that_does_not_fit_the_heap_gives_way_to_one_that_says_so(stage, monkeypatch):
+    seal = stage.engine.seal
+
+    def scarce(jids, text, *arguments, **more):
+        if len(text) > 100:
+            raise MemoryError
+        return seal(jids, text, *arguments, **more)
+
+    monkeypatch.setattr(stage.engine, "seal", scarce)
+    stage.agent.commands["long"] = lambda _: "x" * 101
+    assert "too long" in await stage.answer("set long now")
+    assert stage.agent.counters["memory"] == 1 and await stage.answer("every 60") == "A reading every 60 s from now on."
 
 
 # Commands
